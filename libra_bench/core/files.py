@@ -42,7 +42,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             os.fsync(stream.fileno())
         # mkstemp makes a private file; a report is for whoever may read the folder.
         Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -95,7 +95,8 @@ def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 except json.JSONDecodeError as error:
                     cut = "" if line.endswith("\n") else "; the line seems cut off"
                     raise InputError(
-                        f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}{cut})"
+                        f"{path}, line {number}: not JSON "
+                        f"({error.msg} at column {error.colno}{cut})"
                     ) from None
                 if not isinstance(value, dict):
                     raise InputError(f"{path}, line {number}: a JSON object was expected")

@@ -1,0 +1,100 @@
+"""Decoding protocols by name: the settings that must stand beside every score."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.names import unknown_name
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How text is chosen from the model's logits. Fields are `transformers`' generation names."""
+
+    name: str
+    num_beams: int = 1
+    length_penalty: float = 1.0
+    """Exponent on the generated length (the prompt is not counted), as in `transformers`."""
+    no_repeat_ngram_size: int = 0
+    """The ban covers the prompt's ids as well."""
+    max_new_tokens: int = 1024
+    min_new_tokens: int = 0
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    """Only used when sampling."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            message
+            for wrong, message in (
+                (self.num_beams < 1, "num_beams must be at least 1"),
+                (self.max_new_tokens < 1, "max_new_tokens must be at least 1"),
+                (
+                    not 0 <= self.min_new_tokens <= self.max_new_tokens,
+                    "min_new_tokens must lie between 0 and max_new_tokens",
+                ),
+                (self.no_repeat_ngram_size < 0, "no_repeat_ngram_size must not be negative"),
+                (self.do_sample and self.temperature <= 0, "temperature must be positive"),
+                (not 0 < self.top_p <= 1, "top_p must lie in (0, 1]"),
+                (self.do_sample and self.num_beams > 1, "sampling goes with num_beams=1 only"),
+            )
+            if wrong
+        ]
+        if faults:
+            raise InputError("decoding: " + "; ".join(faults))
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that have an effect; without sampling its own settings have none."""
+        settings = asdict(self)
+        if not self.do_sample:
+            for unused in ("temperature", "top_p", "seed"):
+                settings.pop(unused)
+        if self.num_beams == 1:
+            settings.pop("length_penalty")
+        return settings
+
+    def signature(self) -> str:
+        """One line that identifies the decoding in signatures and files."""
+        return ",".join(f"{key}={value}" for key, value in self.settings().items())
+
+
+PROTOCOLS: dict[str, Decoding] = {
+    protocol.name: protocol
+    for protocol in (
+        # Libra's paper: 10 beams, length penalty 2, no repeated 3-grams.
+        Decoding("libra-paper", num_beams=10, length_penalty=2.0, no_repeat_ngram_size=3),
+        # Libra's script libra_eval.sh as it stands, which differs from the paper ...
+        Decoding(
+            "libra-script-beam",
+            num_beams=5,
+            length_penalty=2.0,
+            no_repeat_ngram_size=3,
+            max_new_tokens=128,
+        ),
+        # ... and its alternative, sampling.
+        Decoding(
+            "libra-script-sample", do_sample=True, temperature=0.9, top_p=0.6, max_new_tokens=128
+        ),
+        Decoding("greedy"),
+    )
+}
+
+
+def protocol(name: str, **overrides: Any) -> Decoding:
+    """The protocol `name`; an override that is not None changes a setting and the name.
+
+    A changed protocol is called `NAME+custom`, so that no figure claims settings it did not have.
+    """
+    if name not in PROTOCOLS:
+        raise unknown_name("protocol", name, PROTOCOLS)
+    base = PROTOCOLS[name]
+    changes = {
+        key: value
+        for key, value in overrides.items()
+        if value is not None and value != getattr(base, key)
+    }
+    return replace(base, name=f"{name}+custom", **changes) if changes else base

@@ -1,0 +1,157 @@
+"""What a metric is: statistics for each report first, the figure second.
+
+A metric turns each pair of texts into a row of *sufficient statistics*, and the sum of any set of
+rows into its figures. Corpus figures (BLEU), ratios (micro F1) and plain means are all functions
+of such sums, so a bootstrap resamples rows and never tokenises again: with resampling counts
+`W` [trials, n] and statistics `S` [n, k] all replicates are `finalise(W @ S)`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One figure of a metric, for example `bleu4` of `bleu`."""
+
+    name: str
+    title: str
+    """As papers print it: BLEU-4."""
+    higher_is_better: bool = True
+    low: float = 0.0
+    high: float = 100.0
+
+
+@dataclass(frozen=True)
+class PerReport:
+    """A metric's result for n reports.
+
+    Attributes:
+        statistics: [n, k] sufficient statistics; a row of NaN where a report was not scored.
+        values: for each output name the reports' own figures [n], on the scale of the output;
+            NaN where not scored.
+    """
+
+    statistics: Floats
+    values: Mapping[str, Floats]
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """[n], whether each report was scored."""
+        return ~np.isnan(self.statistics).any(axis=1)
+
+    @property
+    def unscored(self) -> int:
+        """How many reports could not be scored."""
+        return int((~self.scored).sum())
+
+    def sums(self, weights: Floats | None = None) -> Floats:
+        """Statistics summed over the scored reports: [k], or [trials, k] for weights [trials, n]."""
+        known = np.where(self.scored[:, None], self.statistics, 0.0)
+        return known.sum(axis=0) if weights is None else np.asarray(weights @ known)
+
+
+class Metric(ABC):
+    """Base class. A subclass is one file, one line in the registry and one golden test.
+
+    A report is unscored, never zero, where the prediction is missing (None: its generation
+    failed) or the reference is missing or blank (there is nothing to compare with). An empty
+    prediction was delivered and is scored.
+    """
+
+    name: ClassVar[str]
+    """Registry name."""
+    version: ClassVar[str]
+    """Raised whenever a figure may change; part of the signature."""
+    outputs: ClassVar[tuple[Output, ...]]
+    statistics: ClassVar[tuple[str, ...]]
+    """Names of the k statistics, as columns of `scores.parquet`."""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """What must be there, for `metrics` and `doctor` to list: `wordnet`, `java`, `weights` ..."""
+
+    def check(self) -> None:  # noqa: B027  (most metrics need nothing)
+        """Find everything that scoring needs.
+
+        Raises:
+            MissingResourceError: what is missing and how to get it.
+        """
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, str]:
+        """What the figures depend on beside the texts: tokeniser, cleaning, weights, layer ..."""
+
+    @abstractmethod
+    def compute(self, predictions: Sequence[str], references: Sequence[str]) -> PerReport:
+        """Statistics of m pairs of texts, none of them missing."""
+
+    @abstractmethod
+    def finalise(self, sums: Floats) -> dict[str, Floats]:
+        """Figures from summed statistics: [..., k] gives [...] for each output name.
+
+        A figure without any report behind it is NaN.
+        """
+
+    def score(
+        self, predictions: Sequence[str | None], references: Sequence[str | None]
+    ) -> PerReport:
+        """Score n pairs; row i of the result belongs to pair i whatever could not be scored.
+
+        Raises:
+            ValueError: the two sequences differ in length.
+        """
+        if len(predictions) != len(references):
+            raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
+        pairs = [
+            (row, prediction, reference)
+            for row, (prediction, reference) in enumerate(zip(predictions, references, strict=True))
+            if prediction is not None and reference is not None and reference.strip()
+        ]
+        statistics = np.full((len(predictions), len(self.statistics)), np.nan)
+        values = {output.name: np.full(len(predictions), np.nan) for output in self.outputs}
+        if pairs:
+            part = self.compute([pair[1] for pair in pairs], [pair[2] for pair in pairs])
+            rows = [pair[0] for pair in pairs]
+            statistics[rows] = part.statistics
+            for name, column in part.values.items():
+                values[name][rows] = column
+        return PerReport(statistics, values)
+
+    def aggregate(self, report: PerReport, weights: Floats | None = None) -> dict[str, Floats]:
+        """The figures over all scored reports; for weights [trials, n] one figure a trial."""
+        return self.finalise(report.sums(weights))
+
+    def signature(self, n: int) -> str:
+        """Everything that the figure depends on, in one line, after sacrebleu's manner."""
+        parts = {"metric": self.name, "version": self.version, **self.settings(), "n": str(n)}
+        return "|".join(f"{key}:{value}" for key, value in parts.items())
+
+
+class MeanMetric(Metric):
+    """A metric whose corpus figure is the mean of its reports' figures."""
+
+    statistics: ClassVar[tuple[str, ...]] = ("value", "count")
+    scale: ClassVar[float] = 100.0
+
+    @abstractmethod
+    def each(self, predictions: Sequence[str], references: Sequence[str]) -> Sequence[float]:
+        """One figure a pair, on the published 0-1 scale; NaN where the pair cannot be scored."""
+
+    def compute(self, predictions: Sequence[str], references: Sequence[str]) -> PerReport:
+        values = np.asarray(self.each(predictions, references), dtype=np.float64) * self.scale
+        counts = np.where(np.isnan(values), np.nan, 1.0)
+        return PerReport(np.stack([values, counts], axis=1), {self.outputs[0].name: values})
+
+    def finalise(self, sums: Floats) -> dict[str, Floats]:
+        count = sums[..., 1]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(count > 0, sums[..., 0] / count, np.nan)
+        return {self.outputs[0].name: mean}

@@ -24,6 +24,8 @@ class Decoding:
     do_sample: bool = False
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 50
+    """`transformers`' own default, which Libra's script leaves as it is; 0 switches it off."""
     seed: int = 0
     """Only used when sampling."""
 
@@ -51,7 +53,7 @@ class Decoding:
         """The settings that have an effect; without sampling its own settings have none."""
         settings = asdict(self)
         if not self.do_sample:
-            for unused in ("temperature", "top_p", "seed"):
+            for unused in ("temperature", "top_p", "top_k", "seed"):
                 settings.pop(unused)
         if self.num_beams == 1:
             settings.pop("length_penalty")
@@ -77,7 +79,12 @@ PROTOCOLS: dict[str, Decoding] = {
         ),
         # ... and its alternative, sampling.
         Decoding(
-            "libra-script-sample", do_sample=True, temperature=0.9, top_p=0.6, max_new_tokens=128
+            "libra-script-sample",
+            do_sample=True,
+            temperature=0.9,
+            top_p=0.6,
+            no_repeat_ngram_size=3,
+            max_new_tokens=128,
         ),
         Decoding("greedy"),
     )

@@ -47,7 +47,7 @@ class PerReport:
     @property
     def scored(self) -> NDArray[np.bool_]:
         """[n], whether each report was scored."""
-        return ~np.isnan(self.statistics).any(axis=1)
+        return np.asarray(~np.isnan(self.statistics).any(axis=1), dtype=np.bool_)
 
     @property
     def unscored(self) -> int:
@@ -55,7 +55,7 @@ class PerReport:
         return int((~self.scored).sum())
 
     def sums(self, weights: Floats | None = None) -> Floats:
-        """Statistics summed over the scored reports: [k], or [trials, k] for weights [trials, n]."""
+        """Statistics summed over scored reports: [k], or [trials, k] for weights [trials, n]."""
         known = np.where(self.scored[:, None], self.statistics, 0.0)
         return known.sum(axis=0) if weights is None else np.asarray(weights @ known)
 

@@ -1,0 +1,104 @@
+"""The driver: takes a system through a cohort, and loses nothing on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.records import Example, Prediction
+from libra_bench.generation.log import PredictionLog
+from libra_bench.generation.system import System, failed
+
+# What a single study can raise (a broken image, a device out of memory) without the whole run
+# being wrong. A programming error is none of these and stops the run.
+STUDY_ERRORS = (InputError, RuntimeError, ValueError, OSError, MemoryError)
+
+
+@dataclass
+class Progress:
+    """How far a run is."""
+
+    total: int
+    done: int = 0
+    """Predictions in the log, those of an earlier start included."""
+    failed: int = 0
+    seconds: float = 0.0
+    """Time spent generating since this start."""
+    new: int = 0
+    """Predictions made since this start."""
+    tokens: int = 0
+
+    @property
+    def reports_per_second(self) -> float:
+        """Reports per second since this start; NaN before the first."""
+        return self.new / self.seconds if self.seconds and self.new else float("nan")
+
+
+@dataclass
+class Driver:
+    """Generates what the log does not hold yet.
+
+    Args:
+        system: who answers.
+        log: where answers go, and which are there already.
+        on_progress: called after each report.
+    """
+
+    system: System
+    log: PredictionLog
+    on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
+
+    def run(self, examples: Sequence[Example]) -> Progress:
+        """Answer all examples that have no prediction yet, in their order.
+
+        Raises:
+            InputError: the examples cannot be used at all, or the log was made in another way.
+        """
+        known = {example.question_id for example in examples}
+        strangers = [key for key in self.log.predictions if key not in known]
+        if strangers:
+            raise InputError(
+                f"{self.log.path}: holds ids that are not among the examples: "
+                f"{', '.join(strangers[:5])}{' ...' if len(strangers) > 5 else ''}"
+            )
+        self.log.require(self.system.metadata)
+        self.log.forget_failed()
+        waiting = [one for one in examples if one.question_id not in self.log.predictions]
+        self.system.check(waiting)
+        progress = Progress(total=len(examples), done=len(examples) - len(waiting))
+        self.on_progress(progress)
+        started = last = time.perf_counter()
+
+        def emit(prediction: Prediction) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            # Where several reports ran together each is charged the time since the one before,
+            # so that the seconds of a run add up to its wall clock.
+            self.log.append(prediction.model_copy(update={"seconds": now - last}))
+            last = now
+            progress.done += 1
+            progress.new += 1
+            progress.failed += prediction.status == "failed"
+            progress.tokens += prediction.new_tokens or 0
+            progress.seconds = now - started
+            self.on_progress(progress)
+
+        for start in range(0, len(waiting), self.system.chunk):
+            self._answer(waiting[start : start + self.system.chunk], emit)
+        return progress
+
+    def _answer(self, chunk: Sequence[Example], emit: Callable[[Prediction], None]) -> None:
+        try:
+            self.system.generate(chunk, emit)
+            return
+        except STUDY_ERRORS as error:
+            missing = [one for one in chunk if one.question_id not in self.log.predictions]
+            if len(chunk) == 1:
+                for example in missing:
+                    emit(failed(example, self.system, error))
+                return
+        # One study may have brought the others down with it: each is tried again alone.
+        for example in missing:
+            self._answer([example], emit)

@@ -1,0 +1,59 @@
+"""A system: anything that answers examples with reports, be it Libra or a text-only baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from libra_bench.core.records import Example, Prediction
+
+Emit = Callable[[Prediction], None]
+
+
+class System(Protocol):
+    """What the driver asks of a system.
+
+    Attributes:
+        model_id: name that stands in predictions and signatures.
+        trained: False where the weights are random, so that no table shows them as a result.
+        chunk: how many examples the driver should hand over at once.
+        metadata: what the texts depend on (decoding, revision); stored with each prediction.
+    """
+
+    model_id: str
+    trained: bool
+    chunk: int
+    metadata: dict[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the manifest: weights, device, engine, decoding."""
+        ...
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Refuse input that is unusable as a whole, before any work starts.
+
+        Raises:
+            InputError: what is wrong with it.
+        """
+        ...
+
+    def generate(self, examples: Sequence[Example], emit: Emit) -> None:
+        """Answer every example, handing each prediction to `emit` as soon as it is there.
+
+        An example that cannot be answered is emitted as `failed`. An exception means that the
+        examples not yet emitted should be tried again one by one.
+        """
+        ...
+
+
+def failed(example: Example, system: System, error: Exception | str) -> Prediction:
+    """The record of an example that could not be answered."""
+    return Prediction(
+        question_id=example.question_id,
+        prompt=example.text,
+        model_id=system.model_id,
+        reference=example.reference or None,
+        status="failed",
+        error=str(error) or type(error).__name__,
+        metadata=system.metadata,  # type: ignore[call-arg]  # an extra field of the record
+    )

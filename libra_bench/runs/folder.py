@@ -1,0 +1,191 @@
+"""The run folder: one place that knows its files and its status."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import (
+    dump_record,
+    read_json,
+    read_records,
+    sha256_of,
+    sha256_of_text,
+    write_atomic,
+    write_json,
+)
+from libra_bench.core.records import Example, Prediction
+from libra_bench.runs import environment
+
+FORMAT = 1
+Status = Literal["started", "finished", "failed", "cancelled"]
+
+
+class RunFolder:
+    """A folder with `manifest.json`, `examples.jsonl`, `predictions.jsonl`, `scores.parquet`,
+    `summary.json`, `report.html` and `report.md`.
+
+    Make one with `create`, `reopen` or `open`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.manifest_file = path / "manifest.json"
+        self.examples_file = path / "examples.jsonl"
+        self.predictions_file = path / "predictions.jsonl"
+        self.scores_file = path / "scores.parquet"
+        self.summary_file = path / "summary.json"
+
+    @classmethod
+    def create(
+        cls, path: Path, *, arguments: dict[str, Any], resolved: dict[str, Any]
+    ) -> RunFolder:
+        """Begin a run in a new or empty folder.
+
+        Args:
+            arguments: as the user gave them.
+            resolved: what they came to.
+
+        Raises:
+            InputError: the folder holds something already.
+        """
+        folder = cls(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = "--resume continues it, " if folder.manifest_file.exists() else ""
+            raise InputError(f"{path} is not empty: {hint}another --output keeps it")
+        path.mkdir(parents=True, exist_ok=True)
+        now = _now()
+        folder.write_manifest(
+            {
+                "format": FORMAT,
+                "id": f"{now[:10]}-{secrets.token_hex(4)}",
+                "status": "started",
+                "created": now,
+                "updated": now,
+                "error": None,
+                "arguments": arguments,
+                "resolved": resolved,
+                "versions": environment.versions(),
+                "source": environment.commit(),
+                "machine": environment.machine(),
+                "hashes": {},
+                "seeds": {},
+            }
+        )
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A run that is there.
+
+        Raises:
+            InputError: the folder holds no run.
+        """
+        folder = cls(path)
+        if not folder.manifest_file.is_file():
+            raise InputError(f"{path}: not a run folder (it has no manifest.json)")
+        return folder
+
+    @classmethod
+    def reopen(
+        cls, path: Path, *, arguments: dict[str, Any], resolved: dict[str, Any]
+    ) -> RunFolder:
+        """Continue a run, or begin it where there is none yet.
+
+        Raises:
+            InputError: the run was begun with settings that give other figures; each is named.
+        """
+        if not (path / "manifest.json").is_file():
+            return cls.create(path, arguments=arguments, resolved=resolved)
+        folder = cls.open(path)
+        before = folder.manifest()["resolved"]
+        differing = [
+            f"{key}: {before.get(key)!r} there, {resolved.get(key)!r} now"
+            for key in sorted({*before, *resolved})
+            if before.get(key) != resolved.get(key)
+        ]
+        if differing:
+            raise InputError(
+                f"{path}: holds a run with other settings ({'; '.join(differing)}); "
+                "choose another --output"
+            )
+        folder.update(status="started", error=None)
+        return folder
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it stands."""
+        value = read_json(self.manifest_file)
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise InputError(f"{self.manifest_file}: not a manifest of format {FORMAT}")
+        return value
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Replace the manifest."""
+        write_json(self.manifest_file, manifest)
+
+    def update(self, **changes: Any) -> None:
+        """Change fields of the manifest; dictionaries are merged."""
+        manifest = self.manifest()
+        for key, value in changes.items():
+            if isinstance(value, dict) and isinstance(manifest.get(key), dict):
+                manifest[key].update(value)
+            else:
+                manifest[key] = value
+        manifest["updated"] = _now()
+        self.write_manifest(manifest)
+
+    def set_status(self, status: Status, error: str | None = None) -> None:
+        """Say how the run stands."""
+        self.update(status=status, error=error)
+
+    def write_examples(self, examples: list[Example], sources: list[Path]) -> None:
+        """Store the examples and the hashes of what they came from.
+
+        Raises:
+            InputError: a resumed run was begun with other examples.
+        """
+        text = "".join(dump_record(example) for example in examples)
+        digest = sha256_of_text(text)
+        known = self.manifest()["hashes"].get("examples")
+        if known not in (None, digest):
+            raise InputError(
+                f"{self.path}: the data has changed since the run was begun; "
+                "choose another --output"
+            )
+        write_atomic(self.examples_file, text)
+        prompts = "\n".join(example.text for example in examples)
+        self.update(
+            hashes={
+                "examples": digest,
+                "prompts": sha256_of_text(prompts),
+                "data": {source.name: sha256_of(source) for source in sources},
+            }
+        )
+
+    def examples(self) -> list[Example]:
+        """The examples of the run."""
+        return read_records(self.examples_file, Example)
+
+    def predictions(self) -> list[Prediction]:
+        """The predictions made so far."""
+        return read_records(self.predictions_file, Prediction)
+
+    def summary(self) -> dict[str, Any]:
+        """The summary.
+
+        Raises:
+            InputError: the run has not been scored.
+        """
+        if not self.summary_file.is_file():
+            raise InputError(f"{self.path}: no summary.json in it; the run has not been scored")
+        value = read_json(self.summary_file)
+        if not isinstance(value, dict):
+            raise InputError(f"{self.summary_file}: a JSON object was expected")
+        return value
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

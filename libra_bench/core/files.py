@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,16 +50,17 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` atomically as indented JSON; NaN becomes null, which JSON can hold."""
-    write_atomic(path, json.dumps(_without_nan(value), indent=1, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(without_nan(value), indent=1, ensure_ascii=False) + "\n")
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """The value with null in place of NaN, which JSON cannot hold."""
     if isinstance(value, float) and value != value:
         return None
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return value
 
 
@@ -107,8 +108,15 @@ def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
 
 
-def read_records(path: Path, record: type[Record]) -> list[Record]:
+def read_records(
+    path: Path,
+    record: type[Record],
+    adapt: Callable[[dict[str, Any]], dict[str, Any]] = lambda value: value,
+) -> list[Record]:
     """Every line of a JSONL file as a `record`; ids must be unique.
+
+    Args:
+        adapt: turns a line's object into the record's fields, where a file names them otherwise.
 
     Raises:
         InputError: all faults of the file together, each with its line and id.
@@ -119,7 +127,7 @@ def read_records(path: Path, record: type[Record]) -> list[Record]:
     for number, value in iter_jsonl(path):
         identifier = value.get("question_id")
         try:
-            parsed = record.model_validate(value)
+            parsed = record.model_validate(adapt(value))
         except ValidationError as error:
             faults += [f"line {number} (id {identifier!r}): {fault}" for fault in explain(error)]
             continue

@@ -7,6 +7,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a field holds nothing: null, or the NaN that pandas writes for it."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
 class Example(BaseModel):
     """One report to write. A superset of Libra's evaluation format (JSONL).
 
@@ -44,7 +49,8 @@ class Example(BaseModel):
     @field_validator("reference", mode="before")
     @classmethod
     def _no_reference_as_empty(cls, value: Any) -> Any:
-        return "" if value is None else value
+        # Corpora made with pandas write a missing text as NaN.
+        return "" if is_missing(value) else value
 
     @property
     def has_prior(self) -> bool:
@@ -54,7 +60,7 @@ class Example(BaseModel):
     def extra(self, name: str) -> str:
         """A further field as text; empty where it is absent."""
         value = (self.model_extra or {}).get(name)
-        return "" if value is None else str(value)
+        return "" if is_missing(value) else str(value)
 
 
 class Prediction(BaseModel):

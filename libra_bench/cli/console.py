@@ -1,0 +1,117 @@
+"""What the commands show people, on stderr; machine output alone goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from libra_bench.generation.driver import Progress
+
+
+def complain(message: str) -> None:
+    """An error for the user."""
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(message, err=True)
+
+
+def warn(message: str) -> None:
+    """Something that the user should know and that stops nothing."""
+    typer.secho("warning: ", fg="yellow", bold=True, nl=False, err=True)
+    typer.echo(message, err=True)
+
+
+def say(message: str) -> None:
+    """A line for the user."""
+    typer.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Machine output: one JSON document on stdout; NaN becomes null."""
+    from libra_bench.core.files import without_nan
+
+    typer.echo(json.dumps(without_nan(value), indent=1, ensure_ascii=False))
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure for a table; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table on stdout, for people: first column left, the others right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
+    for index, column in enumerate(columns):
+        wordy = index == 0 or any(any(c.isalpha() for c in row[index]) for row in rows)
+        grid.add_column(column, justify="left" if wordy else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    Console(highlight=False).print(grid, markup=False)
+
+
+def summary_table(summary: dict[str, Any]) -> None:
+    """The figures of a summary on stdout, with what stands beside them."""
+    rows = []
+    for figure in summary["metrics"].values():
+        low, high = figure.get("low"), figure.get("high")
+        interval = "" if low is None or math.isnan(low) else f"{number(low)} – {number(high)}"
+        arrow = "↑" if figure["higher_is_better"] else "↓"
+        counts = (str(figure["n"]), str(figure["unscored"]))
+        rows.append((f"{figure['title']} {arrow}", number(figure["value"]), interval, *counts))
+    run = summary.get("run", {})
+    title = None
+    if run:
+        untrained = (
+            "" if run["trained"] else " (untrained: random weights, no result)"
+        )
+        title = f"{run['model_id']} on {run['cohort']}{untrained}"
+    if rows:
+        table(("metric", "value", "95 % interval", "scored", "unscored"), rows, title)
+    for name, gap in summary["not_scored"].items():
+        warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
+    for note in summary["notes"]:
+        warn(note)
+
+
+@contextmanager
+def generation_progress(label: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar with reports, reports per second and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task(label, total=None, speed="")
+
+        def show(progress: Progress) -> None:
+            rate = progress.reports_per_second
+            speed = "" if math.isnan(rate) else f"{rate:.2f} reports/s"
+            if progress.failed:
+                speed += f", {progress.failed} failed"
+            bar.update(task, total=progress.total, completed=progress.done, speed=speed)
+
+        yield show
+
+
+@contextmanager
+def steps_progress(label: str) -> Iterator[Callable[[str], None]]:
+    """A spinner that names what is being done."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(label) as status:
+        yield lambda step: status.update(f"{label}: {step}")

@@ -1,0 +1,32 @@
+"""`libra-bench export`: a run in the form that a leaderboard takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from libra_bench.cli.console import say
+
+app = typer.Typer(no_args_is_help=True, help="Write a run in a leaderboard's form.")
+
+
+@app.callback()
+def export() -> None:
+    """Write a run in a leaderboard's form."""
+
+
+@app.command()
+def rexrank(
+    run: Annotated[Path, typer.Option(help="The run folder.")],
+    output: Annotated[Path, typer.Option(help="The JSON file to write.")],
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Write failed reports as empty ones.")
+    ] = False,
+) -> None:
+    """Predictions as ReXrank takes them: {study_id: {…, model_prediction}}."""
+    from libra_bench.export.rexrank import export as write
+
+    write(run, output, allow_missing=allow_missing)
+    say(f"wrote {output}")

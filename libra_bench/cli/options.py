@@ -1,0 +1,107 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from libra_bench.core.errors import InputError
+
+Model = Annotated[
+    str, typer.Option(help="A name from `libra-bench models`, or a checkpoint folder.")
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="SPEC",
+        help="synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl.",
+    ),
+]
+ModelBase = Annotated[
+    Path | None, typer.Option(help="The base checkpoint under a LoRA adapter or a connector.")
+]
+VisionTower = Annotated[
+    Path | None, typer.Option(help="The vision tower's folder, where it lies elsewhere.")
+]
+ConvMode = Annotated[str | None, typer.Option(help="Conversation mode; the model's own if unset.")]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
+        help="Decoding: libra-paper, libra-script-beam, libra-script-sample, greedy, demo. "
+        "If unset, the model's own."
+    ),
+]
+NumBeams = Annotated[int | None, typer.Option(help="Beams; changes the protocol.")]
+LengthPenalty = Annotated[float | None, typer.Option(help="Exponent on the generated length.")]
+NoRepeatNgramSize = Annotated[int | None, typer.Option(help="No n-gram of this size twice.")]
+MaxNewTokens = Annotated[int | None, typer.Option(help="At most this many new tokens.")]
+MinNewTokens = Annotated[int | None, typer.Option(help="At least this many new tokens.")]
+Temperature = Annotated[float | None, typer.Option(help="Above 0: sample at this temperature.")]
+TopP = Annotated[float | None, typer.Option(help="Nucleus sampling.")]
+Engine = Annotated[str, typer.Option(help="fast or reference: the same ids, another speed.")]
+BatchSize = Annotated[str, typer.Option(help="Studies side by side, or `auto`.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+RandomWeights = Annotated[
+    bool, typer.Option("--random-weights", help="The model's shape without its weights.")
+]
+Metrics = Annotated[
+    str | None, typer.Option(help="Names with commas; the profile's core metrics if unset.")
+]
+Profile = Annotated[
+    str, typer.Option(help="How texts are cleaned and scored: libra, coco, rexrank.")
+]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option("--metric-option", metavar="NAME.KEY=VALUE", help="A setting of one metric."),
+]
+Trials = Annotated[int, typer.Option(help="Bootstrap or randomisation trials.", min=1)]
+Seed = Annotated[int, typer.Option(help="Seed of the resampling.")]
+MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]
+Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
+
+
+def decoding_overrides(
+    num_beams: int | None,
+    length_penalty: float | None,
+    no_repeat_ngram_size: int | None,
+    max_new_tokens: int | None,
+    min_new_tokens: int | None,
+    temperature: float | None,
+    top_p: float | None,
+) -> dict[str, float | int | None]:
+    """Decoding options by their names in `Decoding`; a temperature above 0 means sampling."""
+    return {
+        "num_beams": num_beams,
+        "length_penalty": length_penalty,
+        "no_repeat_ngram_size": no_repeat_ngram_size,
+        "max_new_tokens": max_new_tokens,
+        "min_new_tokens": min_new_tokens,
+        "do_sample": None if temperature is None else temperature > 0,
+        "temperature": temperature or None,
+        "top_p": top_p,
+    }
+
+
+def names(text: str) -> list[str]:
+    """Names between commas, in their order, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def metric_options(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
+    """`NAME.KEY=VALUE` options by metric.
+
+    Raises:
+        InputError: one of them has another form.
+    """
+    options: dict[str, dict[str, str]] = {}
+    for text in given or []:
+        target, equals, value = text.partition("=")
+        name, dot, key = target.partition(".")
+        if not (equals and dot and name and key):
+            raise InputError(f"--metric-option {text!r}: NAME.KEY=VALUE was expected")
+        options.setdefault(name, {})[key] = value
+    return options

@@ -1,0 +1,101 @@
+"""`libra-bench`: its commands, and what its exit codes mean.
+
+0 done · 1 the run failed · 2 wrong usage or input that cannot be used · 3 a regression was found ·
+4 done, but more reports failed than `--max-failures` allows · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from libra_bench.cli import (
+    check,
+    compare,
+    data,
+    doctor,
+    export,
+    generate,
+    lists,
+    predict,
+    report,
+    run,
+    score,
+)
+from libra_bench.cli.console import complain
+from libra_bench.core.errors import InputError, LibraBenchError
+from libra_bench.version import __version__
+
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class Program(TyperGroup):
+    """Turns the package's errors into messages and exit codes; anything else is a bug."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            complain(str(error))
+            raise typer.Exit(EXIT_INPUT) from None
+        except LibraBenchError as error:
+            complain(str(error))
+            raise typer.Exit(EXIT_FAILED) from None
+        except KeyboardInterrupt:
+            complain("interrupted; --resume continues where it stopped")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+app = typer.Typer(
+    cls=Program,
+    name="libra-bench",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Evaluate and benchmark Libra, which writes the findings of a chest X-ray "
+    "while looking at the patient's previous one.",
+)
+app.command("run")(run.run)
+app.command("generate")(generate.generate)
+app.command("predict")(predict.predict)
+app.command("score")(score.score)
+app.command("compare")(compare.compare)
+app.command("check")(check.check)
+app.command("report")(report.report)
+app.add_typer(export.app, name="export")
+app.add_typer(data.app, name="data")
+app.command("models")(lists.models)
+app.command("metrics")(lists.metrics)
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Nothing but what every command shares."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    # A scheduler's SIGTERM should leave the same usable folder as Ctrl-C.
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Entry point of `libra-bench` and `python -m libra_bench`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name="libra-bench")

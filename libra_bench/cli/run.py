@@ -1,0 +1,148 @@
+"""`libra-bench run`: examples → generation → scoring → report, in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from libra_bench.cli import options
+from libra_bench.cli.console import generation_progress, say, steps_progress, summary_table, warn
+
+if TYPE_CHECKING:
+    from libra_bench.generation.driver import Progress
+
+EXIT_FAILURES = 4
+
+
+def run(
+    model: options.Model = "libra-tiny",
+    data: options.Data = "synthetic",
+    split: Annotated[
+        str, typer.Option(help="Split to evaluate, where the data has splits.")
+    ] = "test",
+    section: Annotated[str, typer.Option(help="findings or impression.")] = "findings",
+    limit: Annotated[int | None, typer.Option(help="Only the first N examples.", min=1)] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The run folder; runs/… with the time if unset.")
+    ] = None,
+    metrics: options.Metrics = None,
+    profile: options.Profile = "libra",
+    metric_option: options.MetricOption = None,
+    protocol: options.ProtocolName = None,
+    prior_policy: Annotated[
+        str | None, typer.Option(help="Rule for the prior image; the data's own if unset.")
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(help="Training reports for indication-retrieval, as a --data SPEC."),
+    ] = None,
+    image_root: Annotated[
+        Path | None, typer.Option(help="Folder of the images; the data's own if unset.")
+    ] = None,
+    model_base: options.ModelBase = None,
+    vision_tower: options.VisionTower = None,
+    conv_mode: options.ConvMode = None,
+    num_beams: options.NumBeams = None,
+    length_penalty: options.LengthPenalty = None,
+    no_repeat_ngram_size: options.NoRepeatNgramSize = None,
+    max_new_tokens: options.MaxNewTokens = None,
+    min_new_tokens: options.MinNewTokens = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    engine: options.Engine = "fast",
+    batch_size: options.BatchSize = "auto",
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    trials: options.Trials = 1000,
+    seed: options.Seed = 0,
+    max_failures: options.MaxFailures = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --output by id.")
+    ] = False,
+) -> None:
+    """Evaluate a model: generate its reports, score them, and write a page to read.
+
+    Without options: the packaged model on the built-in synthetic cohort.
+    """
+    if resume and output is None:
+        raise typer.BadParameter("--resume needs the --output of the run to continue")
+    from libra_bench.generation.factory import SystemSettings
+    from libra_bench.pipeline import Settings, evaluate
+    from libra_bench.runs.scoring import ScoringSettings
+
+    settings = Settings(
+        system=SystemSettings(
+            model=model,
+            protocol=protocol,
+            overrides=options.decoding_overrides(
+                num_beams,
+                length_penalty,
+                no_repeat_ngram_size,
+                max_new_tokens,
+                min_new_tokens,
+                temperature,
+                top_p,
+            ),
+            engine=engine,
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
+            model_base=model_base,
+            vision_tower=vision_tower,
+            conv_mode=conv_mode,
+            image_root=image_root,
+            corpus=corpus,
+        ),
+        scoring=ScoringSettings(
+            metrics=options.names(metrics) if metrics else None,
+            profile=profile,
+            options=options.metric_options(metric_option),
+            trials=trials,
+            seed=seed,
+        ),
+        data=data,
+        split=split,
+        section=section,
+        limit=limit,
+        prior_policy=prior_policy,
+    )
+    outcome = evaluate(
+        settings, output or _new_folder(model, data), resume=resume, observer=Console()
+    )
+    summary_table(outcome.summary)
+    for page in outcome.pages:
+        say(f"wrote {page}")
+    if outcome.failed > max_failures:
+        warn(f"{outcome.failed} reports failed; {outcome.folder.predictions_file} says why")
+        raise typer.Exit(EXIT_FAILURES)
+
+
+def _new_folder(model: str, data: str) -> Path:
+    """`runs/MODEL-DATA-TIME`: one folder a run, in order of time."""
+    words = f"{Path(model).name}-{data.partition(':')[0]}-{datetime.now():%Y%m%d-%H%M%S}"
+    return Path("runs") / words
+
+
+class Console:
+    """Shows a run on stderr."""
+
+    def note(self, message: str) -> None:
+        """A warning."""
+        warn(message)
+
+    @contextmanager
+    def generating(self) -> Iterator[Callable[[Progress], None]]:
+        """A bar over the reports."""
+        with generation_progress("generating") as show:
+            yield show
+
+    @contextmanager
+    def step(self, label: str) -> Iterator[Callable[[str], None]]:
+        """A spinner."""
+        with steps_progress(label) as show:
+            yield show

@@ -1,0 +1,54 @@
+"""`libra-bench score`: figures for a file of predictions; no model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from libra_bench.cli import options
+from libra_bench.cli.console import print_json, steps_progress, summary_table, warn
+
+
+def score(
+    predictions: Annotated[Path, typer.Option(help="Predictions or Libra's answers, JSONL.")],
+    metrics: options.Metrics = None,
+    references: Annotated[
+        Path | None,
+        typer.Option(help="Examples with references, JSONL, matched by question_id."),
+    ] = None,
+    profile: options.Profile = "libra",
+    metric_option: options.MetricOption = None,
+    per_report: Annotated[
+        Path | None, typer.Option(help="Write a row a report to this Parquet file.")
+    ] = None,
+    trials: options.Trials = 1000,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+) -> None:
+    """Score predictions against references, with intervals and signatures."""
+    from libra_bench.core.files import write_atomic
+    from libra_bench.runs.scoring import ScoringSettings, evaluate
+    from libra_bench.runs.texts import read_pairs
+
+    settings = ScoringSettings(
+        metrics=options.names(metrics) if metrics else None,
+        profile=profile,
+        options=options.metric_options(metric_option),
+        trials=trials,
+        seed=seed,
+    )
+    settings.check()
+    examples, answers = read_pairs(predictions, references)
+    with steps_progress("scoring") as show:
+        result = evaluate(examples, answers, settings, show)
+    if per_report is not None:
+        write_atomic(per_report, result.frame.to_parquet(index=False))
+    summary = {"n": len(examples), **result.summary()}
+    if json:
+        print_json(summary)
+        for name, gap in summary["not_scored"].items():
+            warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
+    else:
+        summary_table(summary)

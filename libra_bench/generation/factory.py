@@ -1,0 +1,88 @@
+"""From a model's name to a system that answers examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.names import unknown_name
+from libra_bench.data.cohort import Cohort
+from libra_bench.generation.baseline import BaselineSystem
+from libra_bench.generation.protocols import Decoding, protocol
+from libra_bench.generation.system import System
+from libra_bench.model import zoo
+from libra_bench.model.baselines import IndicationRetrieval, NormalTemplate
+
+ENGINES = ("fast", "reference")
+DEFAULT_PROTOCOL = "libra-paper"
+
+
+@dataclass(frozen=True)
+class SystemSettings:
+    """Which model, and how it decodes. None stands for the model's own."""
+
+    model: str = "libra-tiny"
+    protocol: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Single settings that differ from the protocol, by their names in `Decoding`."""
+    engine: str = "fast"
+    batch_size: str = "auto"
+    device: str = "auto"
+    dtype: str = "auto"
+    model_base: Path | None = None
+    vision_tower: Path | None = None
+    conv_mode: str | None = None
+    random_weights: bool = False
+    image_root: Path | None = None
+    corpus: str | None = None
+    """Training reports for `indication-retrieval`, as a data spec."""
+
+    def decoding(self) -> Decoding:
+        """The protocol with its overrides.
+
+        Raises:
+            InputError: an unknown protocol, or settings that contradict each other.
+        """
+        name = self.protocol or (
+            None if Path(self.model).is_dir() else zoo.find(self.model).protocol
+        )
+        return protocol(name or DEFAULT_PROTOCOL, **self.overrides)
+
+
+def create_system(settings: SystemSettings, cohort: Cohort) -> System:
+    """The system that `settings` name, ready for the examples of `cohort`.
+
+    Raises:
+        InputError: an unknown name, settings that do not fit, weights that are not there.
+    """
+    if settings.engine not in ENGINES:
+        raise unknown_name("engine", settings.engine, ENGINES)
+    if not Path(settings.model).is_dir() and zoo.find(settings.model).kind == "baseline":
+        return _baseline(settings, cohort)
+    from libra_bench.generation.libra import LibraSystem
+
+    return LibraSystem.load(settings, settings.image_root or cohort.image_root)
+
+
+def _baseline(settings: SystemSettings, cohort: Cohort) -> System:
+    if settings.model == NormalTemplate.model_id:
+        return BaselineSystem(NormalTemplate())
+    from libra_bench.data.corpora import load
+
+    spec, split = settings.corpus, None
+    if spec is None:
+        if "split" not in cohort.settings or cohort.settings["split"] == "train":
+            raise InputError(
+                f"{settings.model} answers with reports of a training corpus, and {cohort.spec!r} "
+                "has no training split of its own; name one, for example "
+                "--corpus openi:NLMCXR_reports.tgz"
+            )
+        spec, split = cohort.spec, "train"
+    corpus = load(spec, split=split, section=cohort.settings.get("section", "findings"))
+    retrieval = IndicationRetrieval(corpus.examples, exclude=cohort.examples)
+    return BaselineSystem(
+        retrieval,
+        {"corpus": spec, "corpus_split": split or "all", "corpus_reports": retrieval.size},
+    )

@@ -1,0 +1,190 @@
+"""The one flow: cohort → generation → scoring → report, every arrow a file in the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.records import Example
+from libra_bench.data.cohort import Cohort
+from libra_bench.data.corpora import load
+from libra_bench.generation.driver import Driver, Progress
+from libra_bench.generation.factory import SystemSettings, create_system
+from libra_bench.generation.log import PredictionLog
+from libra_bench.generation.system import System
+from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.scoring import ScoringSettings, score_run
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to evaluate and how. None stands for the data's, the model's or the profile's own."""
+
+    system: SystemSettings
+    scoring: ScoringSettings
+    data: str = "synthetic"
+    split: str = "test"
+    section: str = "findings"
+    limit: int | None = None
+    prior_policy: str | None = None
+
+
+class Observer(Protocol):
+    """Hears how a run goes; the command line shows it as bars."""
+
+    def note(self, message: str) -> None:
+        """Something the user should know."""
+        ...
+
+    def generating(self) -> AbstractContextManager[Callable[[Progress], None]]:
+        """Around generation; the callable hears of each report."""
+        ...
+
+    def step(self, label: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Around any other long step; the callable hears of its parts."""
+        ...
+
+
+class Silence:
+    """Hears and says nothing."""
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+    def generating(self) -> AbstractContextManager[Callable[[Progress], None]]:
+        """Nothing."""
+        return nullcontext(lambda progress: None)
+
+    def step(self, label: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Nothing."""
+        return nullcontext(lambda part: None)
+
+
+@dataclass
+class Outcome:
+    """A finished run."""
+
+    folder: RunFolder
+    summary: dict[str, Any]
+    pages: list[Path] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """How many reports could not be generated."""
+        return int(self.summary["failed"])
+
+
+def evaluate(
+    settings: Settings, path: Path, *, resume: bool = False, observer: Observer | None = None
+) -> Outcome:
+    """Run the whole flow into the folder `path`.
+
+    Interrupted, it leaves a usable folder with status `cancelled`; `resume` continues by id and
+    ends with the same predictions and scores.
+
+    Raises:
+        InputError: something given cannot be used; nothing was started.
+        RunError: the run failed; the folder says so.
+    """
+    watch = observer or Silence()
+    settings.scoring.check()
+    with watch.step("reading the data"):
+        cohort = load(
+            settings.data,
+            split=settings.split,
+            prior_policy=settings.prior_policy,
+            section=settings.section,
+            limit=settings.limit,
+        )
+    for note in cohort.notes:
+        watch.note(note)
+    if not cohort.examples:
+        raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
+    with watch.step(f"loading {settings.system.model}"):
+        system = create_system(settings.system, cohort)
+    arguments = _plain(asdict(settings))
+    resolved = _resolved(settings, cohort, system)
+    begin = RunFolder.reopen if resume else RunFolder.create
+    folder = begin(path, arguments=arguments, resolved=resolved)
+    try:
+        folder.write_examples(cohort.examples, cohort.sources)
+        folder.update(seeds={"scoring": settings.scoring.seed})
+        progress = _generate(system, cohort.examples, folder, watch)
+        with watch.step("scoring") as part:
+            summary = score_run(
+                folder, settings.scoring, facts=_facts(resolved, progress), on_step=part
+            )
+        from libra_bench.report.render import render
+
+        with watch.step("writing the report"):
+            folder.set_status("finished")
+            pages = render(folder.path, ["html", "md"])
+    except KeyboardInterrupt:
+        folder.set_status("cancelled")
+        raise
+    except Exception as error:
+        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        raise
+    return Outcome(folder, summary, pages)
+
+
+def _generate(
+    system: System, examples: list[Example], folder: RunFolder, watch: Observer
+) -> Progress:
+    with PredictionLog(folder.predictions_file, resume=True) as log:
+        with watch.generating() as hear:
+            progress = Driver(system, log, hear).run(examples)
+        log.finish(examples)
+    return progress
+
+
+def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, Any]:
+    """What decides the predictions; a resumed run must have the same."""
+    return _plain(
+        {
+            "model": settings.system.model,
+            "model_id": system.model_id,
+            "trained": system.trained,
+            "system": system.describe(),
+            "data": settings.data,
+            "cohort": cohort.name,
+            "cohort_settings": cohort.settings,
+            "dropped": len(cohort.dropped),
+            "limit": settings.limit,
+            "image_root": settings.system.image_root or cohort.image_root,
+        }
+    )
+
+
+def _facts(resolved: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """The part of the summary that says what was run."""
+    cohort, system = resolved["cohort_settings"], resolved["system"]
+    return {
+        "model": resolved["model"],
+        "model_id": resolved["model_id"],
+        "trained": resolved["trained"],
+        "data": resolved["data"],
+        "cohort": resolved["cohort"],
+        "split": cohort.get("split"),
+        "section": cohort.get("section"),
+        "prior_policy": cohort.get("prior_policy"),
+        "protocol": {
+            "name": system.get("protocol", "none"),
+            "signature": system.get("decoding", "none"),
+        },
+        "engine": system.get("engine"),
+        "device": system.get("device"),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON will hold it, so that a stored value equals a fresh one."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

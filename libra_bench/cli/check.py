@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from libra_bench.cli import options
+from libra_bench.cli.console import number, print_json, table
 
 EXIT_REGRESSION = 3
 
@@ -20,3 +21,18 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Exit with 3 when a metric got worse beyond its confidence interval."""
+    from libra_bench.runs.comparing import check_run
+
+    verdicts = check_run(run, baseline)
+    if json:
+        print_json([verdict.__dict__ for verdict in verdicts])
+    else:
+        table(
+            ("metric", "baseline", "now", "verdict"),
+            [
+                (one.name, number(one.baseline), number(one.current), one.verdict)
+                for one in verdicts
+            ],
+        )
+    if any(one.regressed for one in verdicts):
+        raise typer.Exit(EXIT_REGRESSION)

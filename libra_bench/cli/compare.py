@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from libra_bench.cli import options
+from libra_bench.cli.console import number, print_json, table
 
 
 def compare(
@@ -20,3 +21,28 @@ def compare(
     json: options.Json = False,
 ) -> None:
     """Compare runs on the same reports: paired differences, intervals and p-values."""
+    if len(runs) < 2:
+        raise typer.BadParameter("at least two runs are compared")
+    from libra_bench.runs.comparing import compare_runs
+
+    rows = compare_runs(
+        runs, metrics=options.names(metrics) if metrics else None, trials=trials, seed=seed
+    )
+    if json:
+        print_json([row.__dict__ for row in rows])
+        return
+    table(
+        ("metric", "run", "baseline", "value", "difference", "95 % interval", "p (Holm)"),
+        [
+            (
+                row.title,
+                row.label,
+                number(row.baseline),
+                number(row.value),
+                f"{row.difference:+.2f}",
+                f"{row.low:+.2f} – {row.high:+.2f}",
+                f"{row.p_holm:.4f}",
+            )
+            for row in rows
+        ],
+    )

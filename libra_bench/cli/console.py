@@ -69,9 +69,7 @@ def summary_table(summary: dict[str, Any]) -> None:
     run = summary.get("run", {})
     title = None
     if run:
-        untrained = (
-            "" if run["trained"] else " (untrained: random weights, no result)"
-        )
+        untrained = "" if run["trained"] else " (untrained: random weights, no result)"
         title = f"{run['model_id']} on {run['cohort']}{untrained}"
     if rows:
         table(("metric", "value", "95 % interval", "scored", "unscored"), rows, title)

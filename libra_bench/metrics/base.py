@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from libra_bench.stats.clusters import Floats, scored_rows
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class PerReport:
     @property
     def scored(self) -> NDArray[np.bool_]:
         """[n], whether each report was scored."""
-        return np.asarray(~np.isnan(self.statistics).any(axis=1), dtype=np.bool_)
+        return scored_rows(self.statistics)
 
     @property
     def unscored(self) -> int:

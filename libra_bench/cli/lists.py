@@ -1,0 +1,64 @@
+"""`libra-bench models` and `libra-bench metrics`: what there is to name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from libra_bench.cli import options
+from libra_bench.cli.console import print_json, say, table
+
+
+def models(json: options.Json = False) -> None:
+    """Models by name, and whether their weights are on this machine."""
+    from libra_bench.model import zoo
+
+    rows = [zoo.describe(entry) for entry in zoo.ZOO.values()]
+    if json:
+        print_json(rows)
+        return
+    table(
+        ("model", "weights", "size", "section", "conversation", "licence"),
+        [
+            (
+                row["name"],
+                "none needed" if row["kind"] == "baseline" else row["present"] or "missing",
+                row["size"],
+                row["section"],
+                row["conv_mode"] or "–",
+                row["licence"],
+            )
+            for row in rows
+        ],
+    )
+    say("`libra-bench doctor` says how to get what is missing.")
+
+
+def metrics(
+    profile: Annotated[
+        str | None, typer.Option(help="libra, coco or rexrank; all if unset.")
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Metrics by name: their figures, direction, range and needs."""
+    from libra_bench.metrics import registry
+
+    rows = registry.listing(profile)
+    if json:
+        print_json(rows)
+        return
+    table(
+        ("profile", "metric", "figures", "better", "range", "needs"),
+        [
+            (
+                row["profile"],
+                row["name"],
+                ", ".join(row["outputs"]),
+                "higher" if row["higher_is_better"] else "lower",
+                row["range"],
+                ", ".join(row["requires"]) or "–",
+            )
+            for row in rows
+        ],
+    )

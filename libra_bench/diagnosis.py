@@ -1,0 +1,100 @@
+"""What this machine has of all that the suite can use."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from libra_bench.core.errors import MissingResourceError
+from libra_bench.version import __version__
+
+OPTIONAL = {
+    "pycocoevalcap": ("the coco profile", "pip install 'libra-bench[metrics]'"),
+    "peft": ("training with LoRA", "pip install 'libra-bench[train]'"),
+    "flash_attn": ("attention on a GPU; SDPA serves without it", "pip install 'libra-bench[gpu]'"),
+    "open_clip": ("the BiomedCLIP tower of llava-rad", "pip install open_clip_torch"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked for."""
+
+    what: str
+    ok: bool
+    found: str
+    mend: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Packages, device, programs, models and metrics, in this order."""
+    return [*_packages(), *_device(), *_java(), *_models(), *_metrics()]
+
+
+def _packages() -> Iterator[Finding]:
+    required = ("torch", "transformers", "pandas", "nltk", "scikit-learn")
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in required)
+    yield Finding(f"libra_bench {__version__}", True, versions)
+    for module, (use, command) in OPTIONAL.items():
+        there = importlib.util.find_spec(module) is not None
+        found = f"installed, for {use}" if there else f"absent; only for {use}"
+        yield Finding(module, there, found, None if there else command)
+
+
+def _device() -> Iterator[Finding]:
+    import torch
+
+    count = torch.cuda.device_count()
+    names = ", ".join(torch.cuda.get_device_name(index) for index in range(count))
+    yield Finding(
+        "GPU",
+        count > 0,
+        names or f"none; {os.cpu_count()} CPU cores serve libra-tiny and scoring",
+        None if count else "a CUDA GPU and a CUDA build of torch, for the 3B and 7B models",
+    )
+
+
+def _java() -> Iterator[Finding]:
+    program = shutil.which("java")
+    if program is None:
+        mend = "apt-get install default-jre-headless"
+        yield Finding("Java", False, "absent; only for the coco profile", mend)
+        return
+    answer = subprocess.run(
+        [program, "-version"], capture_output=True, text=True, check=False, timeout=60
+    )
+    yield Finding("Java", answer.returncode == 0, (answer.stderr or "").partition("\n")[0])
+
+
+def _models() -> Iterator[Finding]:
+    from libra_bench.model import zoo
+
+    for entry in zoo.ZOO.values():
+        if entry.kind == "baseline":
+            continue
+        place = zoo.is_present(entry)
+        yield Finding(
+            f"model {entry.name}",
+            place is not None,
+            str(place) if place else "weights missing",
+            None if place else zoo.how_to_get(entry),
+        )
+
+
+def _metrics() -> Iterator[Finding]:
+    from libra_bench.metrics import registry
+
+    for profile in registry.PROFILES:
+        for name in registry.names(profile):
+            label = f"metric {name} ({profile})"
+            try:
+                registry.create(name, profile).check()
+            except MissingResourceError as gap:
+                yield Finding(label, False, gap.what, gap.mend)
+            else:
+                yield Finding(label, True, "ready")

@@ -1,0 +1,139 @@
+"""Scoring texts with several metrics: figures, intervals, signatures, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.metrics.base import Metric, PerReport
+from libra_bench.stats.bootstrap import intervals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATOR = "::"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a cohort, with all that it takes to trust it."""
+
+    metric: str
+    title: str
+    value: float
+    low: float
+    high: float
+    level: float
+    n: int
+    """Reports scored."""
+    unscored: int
+    higher_is_better: bool
+    signature: str
+
+
+@dataclass
+class Scores:
+    """What scoring gave."""
+
+    per_report: dict[str, PerReport] = field(default_factory=dict)
+    """By metric name."""
+    figures: dict[str, Figure] = field(default_factory=dict)
+    """By output name."""
+    not_scored: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By metric name: `reason` and `mend`."""
+
+
+def score_texts(
+    predictions: Sequence[str | None],
+    references: Sequence[str | None],
+    metrics: Sequence[Metric],
+    *,
+    clusters: Sequence[str] | None = None,
+    trials: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    progress: Callable[[str], None] = lambda name: None,
+) -> Scores:
+    """Score n pairs of texts. A metric whose resources are missing is left out, with its reason.
+
+    Args:
+        predictions, references: [n]; None where there is none.
+        clusters: [n] the patient of each report, for the bootstrap; each report its own if None.
+        trials, seed, level: of the bootstrap intervals.
+        progress: hears the name of each metric as it starts.
+    """
+    patients = list(clusters) if clusters is not None else [str(n) for n in range(len(predictions))]
+    scores = Scores()
+    for metric in metrics:
+        progress(metric.name)
+        try:
+            metric.check()
+        except MissingResourceError as gap:
+            scores.not_scored[metric.name] = {"reason": gap.what, "mend": gap.mend}
+            continue
+        report = metric.score(predictions, references)
+        scores.per_report[metric.name] = report
+        values = metric.aggregate(report)
+        bounds = intervals(
+            report.statistics, metric.finalise, patients, trials=trials, seed=seed, level=level
+        )
+        scored = len(predictions) - report.unscored
+        for output in metric.outputs:
+            low, high = bounds[output.name]
+            scores.figures[output.name] = Figure(
+                metric=metric.name,
+                title=output.title,
+                value=float(values[output.name]),
+                low=low,
+                high=high,
+                level=level,
+                n=scored,
+                unscored=report.unscored,
+                higher_is_better=output.higher_is_better,
+                signature=metric.signature(scored),
+            )
+    return scores
+
+
+def to_frame(scores: Scores, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Values and statistics, a row a report: `bleu4` and `bleu::matches4`.
+
+    The statistics are all that `compare` needs: no text is read again.
+    """
+    import pandas as pd
+
+    columns: dict[str, np.ndarray] = {}
+    for metric in metrics:
+        report = scores.per_report.get(metric.name)
+        if report is None:
+            continue
+        columns.update(report.values)
+        for index, name in enumerate(metric.statistics):
+            columns[f"{metric.name}{SEPARATOR}{name}"] = report.statistics[:, index]
+    return pd.DataFrame(columns)
+
+
+def statistics_of(frame: pd.DataFrame, metric: Metric) -> np.ndarray:
+    """The statistics [n, k] of a metric from a frame that `to_frame` made.
+
+    Raises:
+        InputError: the frame does not hold them.
+    """
+    names = [f"{metric.name}{SEPARATOR}{name}" for name in metric.statistics]
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise InputError(f"no statistics of {metric.name} in these scores ({missing[0]} is absent)")
+    return frame[names].to_numpy(dtype=np.float64)
+
+
+def scored_metrics(frame: pd.DataFrame) -> list[str]:
+    """Names of the metrics whose statistics a frame holds."""
+    return list(
+        dict.fromkeys(
+            column.partition(SEPARATOR)[0] for column in frame.columns if SEPARATOR in str(column)
+        )
+    )

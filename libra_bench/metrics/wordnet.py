@@ -1,0 +1,190 @@
+"""WordNet and sentence splitting for METEOR, found or made on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from libra_bench.core.errors import MissingResourceError
+from libra_bench.core.files import cache_dir
+
+DEBIAN = Path("/usr/share/wordnet")
+MEND = "apt-get install wordnet-base wordnet-sense-index, or python -m nltk.downloader wordnet"
+PARTS = ("adj", "adv", "noun", "verb")
+FILES = (
+    *(f"index.{part}" for part in PARTS),
+    *(f"data.{part}" for part in PARTS),
+    *(f"{part}.exc" for part in PARTS),
+    "index.sense",
+    "cntlist.rev",
+)
+# WordNet's 45 lexicographer files by number (lexnames(5WN)), with the number of their part of
+# speech: NLTK asks for this list, and Debian does not ship it.
+LEXICOGRAPHER_FILES = [
+    "adj.all",
+    "adj.pert",
+    "adv.all",
+    "noun.Tops",
+    "noun.act",
+    "noun.animal",
+    "noun.artifact",
+    "noun.attribute",
+    "noun.body",
+    "noun.cognition",
+    "noun.communication",
+    "noun.event",
+    "noun.feeling",
+    "noun.food",
+    "noun.group",
+    "noun.location",
+    "noun.motive",
+    "noun.object",
+    "noun.person",
+    "noun.phenomenon",
+    "noun.plant",
+    "noun.possession",
+    "noun.process",
+    "noun.quantity",
+    "noun.relation",
+    "noun.shape",
+    "noun.state",
+    "noun.substance",
+    "noun.time",
+    "verb.body",
+    "verb.change",
+    "verb.cognition",
+    "verb.communication",
+    "verb.competition",
+    "verb.consumption",
+    "verb.contact",
+    "verb.creation",
+    "verb.emotion",
+    "verb.motion",
+    "verb.perception",
+    "verb.possession",
+    "verb.social",
+    "verb.stative",
+    "verb.weather",
+    "adj.ppl",
+]
+PART_NUMBERS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+
+
+class CachedWordNet:
+    """WordNet as METEOR asks for it, each word looked up once."""
+
+    def __init__(self, reader: Any) -> None:
+        self.synsets = lru_cache(maxsize=None)(reader.synsets)
+
+
+@cache
+def wordnet() -> CachedWordNet:
+    """WordNet 3.0: NLTK's own data, else Debian's files, else a download.
+
+    Raises:
+        MissingResourceError: it is nowhere to be had.
+    """
+    import nltk
+    from nltk.corpus import LazyCorpusLoader
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    if not _found("corpora/wordnet") and not _found("corpora/wordnet.zip"):
+        _use_own_data()
+    if not (_found("corpora/wordnet") or _found("corpora/wordnet.zip")):
+        if _debian_complete():
+            _copy_debian(cache_dir("nltk_data") / "corpora" / "wordnet")
+        elif not _download("wordnet"):
+            raise MissingResourceError("WordNet is not on this machine", MEND)
+    reader = LazyCorpusLoader(
+        "wordnet", WordNetCorpusReader, LazyCorpusLoader("omw-1.4", nltk.corpus.reader.CorpusReader)
+    )
+    reader.ensure_loaded()
+    return CachedWordNet(reader)
+
+
+@cache
+def word_tokeniser() -> tuple[str, Callable[[str], list[str]]]:
+    """NLTK's `word_tokenize` and the name of the sentence splitter it uses.
+
+    The splitter decides which full stops end a sentence and so become tokens of their own. NLTK's
+    trained English model (`punkt_tab`) is what published figures used; where it cannot be had the
+    same algorithm runs untrained, and the name says so.
+    """
+    import nltk
+    from nltk.tokenize import NLTKWordTokenizer, word_tokenize
+    from nltk.tokenize.punkt import PunktSentenceTokenizer
+
+    name = "tokenizers/punkt_tab/english"
+    if not _found(name):
+        _use_own_data()
+    if _found(name) or (_download("punkt_tab") and _found(name)):
+        return f"punkt_tab (nltk {nltk.__version__})", word_tokenize
+    sentences, words = PunktSentenceTokenizer(), NLTKWordTokenizer()
+
+    def tokenise(text: str) -> list[str]:
+        return [word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)]
+
+    return "punkt untrained", tokenise
+
+
+def _found(name: str) -> bool:
+    import nltk
+
+    try:
+        nltk.data.find(name)
+    except LookupError:
+        return False
+    return True
+
+
+def _use_own_data() -> None:
+    import nltk
+
+    own = str(cache_dir("nltk_data"))
+    if own not in nltk.data.path:
+        nltk.data.path.append(own)
+
+
+def _debian_complete() -> bool:
+    return all((DEBIAN / name).is_file() for name in FILES)
+
+
+def _copy_debian(target: Path) -> None:
+    """An NLTK corpus from Debian's files.
+
+    Copies, not links: NLTK refuses files outside its data folders.
+    """
+    building = target.with_name(f".{target.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    for name in FILES:
+        shutil.copyfile(DEBIAN / name, building / name)
+    lines = [
+        f"{number:02d}\t{name}\t{PART_NUMBERS[name.partition('.')[0]]}\n"
+        for number, name in enumerate(LEXICOGRAPHER_FILES)
+    ]
+    (building / "lexnames").write_text("".join(lines))
+    building.rename(target)
+
+
+def _download(package: str) -> bool:
+    """Whether NLTK's downloader brought `package`; it needs a network and may not have one."""
+    import nltk
+
+    with _short_timeout(10):
+        return bool(nltk.download(package, download_dir=str(cache_dir("nltk_data")), quiet=True))
+
+
+@contextmanager
+def _short_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

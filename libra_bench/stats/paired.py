@@ -1,0 +1,97 @@
+"""Paired tests of two systems on the same reports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from libra_bench.stats.bootstrap import CHUNK, Finalise, replicates
+from libra_bench.stats.clusters import Floats, cluster_sums, scored_rows
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much one figure of two systems differs, second minus first."""
+
+    first: float
+    second: float
+    low: float
+    high: float
+    """Percentile interval of the difference, by the paired bootstrap."""
+    p: float
+    """Two-sided, by approximate randomisation: (c + 1) / (trials + 1), as sacrebleu has it."""
+
+    @property
+    def difference(self) -> float:
+        """Second minus first."""
+        return self.second - self.first
+
+
+def differences(
+    first: Floats,
+    second: Floats,
+    finalise: Finalise,
+    clusters: Sequence[str],
+    *,
+    trials: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Difference]:
+    """Compare two systems, figure by figure.
+
+    Rows that either system left unscored are left out of both.
+
+    Args:
+        first, second: [n, k] statistics of the same n reports.
+        clusters: [n] patients; they are resampled and exchanged whole.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"statistics of shapes {first.shape} and {second.shape}")
+    known = scored_rows(first) & scored_rows(second)
+    chosen = [cluster for cluster, keep in zip(clusters, known, strict=True) if keep]
+    a, b = cluster_sums(first[known], chosen), cluster_sums(second[known], chosen)
+    one, two = finalise(a.sum(axis=0)), finalise(b.sum(axis=0))
+    if len(a) < 2:
+        nan = float("nan")
+        return {name: Difference(float(one[name]), float(two[name]), nan, nan, nan) for name in one}
+    width = a.shape[1]
+    both = replicates(np.concatenate([a, b], axis=1), trials, seed)
+    resampled_one, resampled_two = finalise(both[:, :width]), finalise(both[:, width:])
+    exchanged_one, exchanged_two = _exchanged(a, b, finalise, trials, seed)
+    tail = (1 - level) / 2
+    result = {}
+    for name in one:
+        spread = resampled_two[name] - resampled_one[name]
+        low, high = np.nanquantile(spread, [tail, 1 - tail])
+        observed = abs(float(two[name]) - float(one[name]))
+        by_chance = np.abs(exchanged_two[name] - exchanged_one[name])
+        # The tolerance lets exact ties count as ties whatever the order of summation was.
+        as_large = int((by_chance >= observed - 1e-9).sum())
+        result[name] = Difference(
+            float(one[name]),
+            float(two[name]),
+            float(low),
+            float(high),
+            (as_large + 1) / (trials + 1),
+        )
+    return result
+
+
+def _exchanged(
+    a: Floats, b: Floats, finalise: Finalise, trials: int, seed: int
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Figures after each cluster's results were exchanged between the systems by a coin."""
+    # Another stream than the bootstrap's, so that the two do not share their draws.
+    rng = np.random.default_rng([seed, 1])
+    gap, total_a, total_b = b - a, a.sum(axis=0), b.sum(axis=0)
+    moved = []
+    for start in range(0, trials, CHUNK):
+        coins = rng.integers(0, 2, size=(min(CHUNK, trials - start), len(a)), dtype=np.int8)
+        moved.append(coins.astype(np.float64) @ gap)
+    shift = np.concatenate(moved)
+    return finalise(total_a + shift), finalise(total_b - shift)

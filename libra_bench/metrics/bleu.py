@@ -9,8 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from libra_bench.metrics.base import Floats, Metric, Output, PerReport
+from libra_bench.metrics.base import Metric, Output, PerReport
 from libra_bench.metrics.cleaning import CLEANINGS
+from libra_bench.stats.clusters import Floats
 
 ORDERS = (1, 2, 3, 4)
 

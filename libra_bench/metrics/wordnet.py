@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import shutil
 import socket
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,53 +28,23 @@ FILES = (
 )
 # WordNet's 45 lexicographer files by number (lexnames(5WN)), with the number of their part of
 # speech: NLTK asks for this list, and Debian does not ship it.
-LEXICOGRAPHER_FILES = [
-    "adj.all",
-    "adj.pert",
-    "adv.all",
-    "noun.Tops",
-    "noun.act",
-    "noun.animal",
-    "noun.artifact",
-    "noun.attribute",
-    "noun.body",
-    "noun.cognition",
-    "noun.communication",
-    "noun.event",
-    "noun.feeling",
-    "noun.food",
-    "noun.group",
-    "noun.location",
-    "noun.motive",
-    "noun.object",
-    "noun.person",
-    "noun.phenomenon",
-    "noun.plant",
-    "noun.possession",
-    "noun.process",
-    "noun.quantity",
-    "noun.relation",
-    "noun.shape",
-    "noun.state",
-    "noun.substance",
-    "noun.time",
-    "verb.body",
-    "verb.change",
-    "verb.cognition",
-    "verb.communication",
-    "verb.competition",
-    "verb.consumption",
-    "verb.contact",
-    "verb.creation",
-    "verb.emotion",
-    "verb.motion",
-    "verb.perception",
-    "verb.possession",
-    "verb.social",
-    "verb.stative",
-    "verb.weather",
-    "adj.ppl",
-]
+LEXICOGRAPHER_FILES = {
+    "adj": ("all", "pert"),
+    "adv": ("all",),
+    "noun": (
+        *("Tops", "act", "animal", "artifact", "attribute", "body", "cognition"),
+        *("communication", "event", "feeling", "food", "group", "location", "motive", "object"),
+        *("person", "phenomenon", "plant", "possession", "process", "quantity", "relation"),
+        *("shape", "state", "substance", "time"),
+    ),
+    "verb": (
+        *("body", "change", "cognition", "communication", "competition", "consumption"),
+        *("contact", "creation", "emotion", "motion", "perception", "possession", "social"),
+        *("stative", "weather"),
+    ),
+    # Number 44, the last, is an adjective file again.
+    "adj.": ("ppl",),
+}
 PART_NUMBERS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
@@ -90,20 +63,21 @@ def wordnet() -> CachedWordNet:
         MissingResourceError: it is nowhere to be had.
     """
     import nltk
-    from nltk.corpus import LazyCorpusLoader
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    if not _found("corpora/wordnet") and not _found("corpora/wordnet.zip"):
+    # NLTK finds the packed corpus (wordnet.zip) under the unpacked name as well.
+    if not _found("corpora/wordnet"):
         _use_own_data()
-    if not (_found("corpora/wordnet") or _found("corpora/wordnet.zip")):
+    if not _found("corpora/wordnet"):
         if _debian_complete():
             _copy_debian(cache_dir("nltk_data") / "corpora" / "wordnet")
         elif not _download("wordnet"):
             raise MissingResourceError("WordNet is not on this machine", MEND)
-    reader = LazyCorpusLoader(
-        "wordnet", WordNetCorpusReader, LazyCorpusLoader("omw-1.4", nltk.corpus.reader.CorpusReader)
-    )
-    reader.ensure_loaded()
+    # Without the multilingual WordNet, of which METEOR asks nothing, NLTK warns and loads in a
+    # third of the time.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The multilingual functions")
+        reader = WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
     return CachedWordNet(reader)
 
 
@@ -164,23 +138,36 @@ def _copy_debian(target: Path) -> None:
     building.mkdir(parents=True)
     for name in FILES:
         shutil.copyfile(DEBIAN / name, building / name)
-    lines = [
-        f"{number:02d}\t{name}\t{PART_NUMBERS[name.partition('.')[0]]}\n"
-        for number, name in enumerate(LEXICOGRAPHER_FILES)
-    ]
-    (building / "lexnames").write_text("".join(lines))
+    (building / "lexnames").write_text(lexnames())
     building.rename(target)
 
 
+def lexnames() -> str:
+    """WordNet's `lexnames` file: number, name and number of the part of speech, a line each."""
+    pairs = [
+        (part.rstrip("."), name) for part, names in LEXICOGRAPHER_FILES.items() for name in names
+    ]
+    return "".join(
+        f"{number:02d}\t{part}.{name}\t{PART_NUMBERS[part]}\n"
+        for number, (part, name) in enumerate(pairs)
+    )
+
+
 def _download(package: str) -> bool:
-    """Whether NLTK's downloader brought `package`; it needs a network and may not have one."""
+    """Whether NLTK's downloader brought `package`; it needs a network and may not have one.
+
+    `HF_HUB_OFFLINE` and `LIBRA_BENCH_OFFLINE` forbid it.
+    """
     import nltk
 
-    with _short_timeout(10):
+    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("LIBRA_BENCH_OFFLINE"):
+        return False
+    # The downloader prints its failures; the caller says what follows from them.
+    with _short_timeout(10), contextlib.redirect_stderr(io.StringIO()):
         return bool(nltk.download(package, download_dir=str(cache_dir("nltk_data")), quiet=True))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _short_timeout(seconds: float) -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEPARATOR = "::"
+SIGNATURE = "signature"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def score_texts(
 def to_frame(scores: Scores, metrics: Sequence[Metric]) -> pd.DataFrame:
     """Values and statistics, a row a report: `bleu4` and `bleu::matches4`.
 
-    The statistics are all that `compare` needs: no text is read again.
+    The statistics, with a metric's signature beside them (`bleu::signature`), are all that
+    `compare` needs: no text is read and no weights are loaded again, because a metric's
+    `finalise` depends on its class alone.
     """
     import pandas as pd
 
@@ -114,6 +117,10 @@ def to_frame(scores: Scores, metrics: Sequence[Metric]) -> pd.DataFrame:
         columns.update(report.values)
         for index, name in enumerate(metric.statistics):
             columns[f"{metric.name}{SEPARATOR}{name}"] = report.statistics[:, index]
+        # A constant column costs nothing in Parquet, and no tool that rewrites the file drops it.
+        columns[f"{metric.name}{SEPARATOR}{SIGNATURE}"] = np.full(
+            len(report.statistics), metric.signature(int(report.scored.sum())), dtype=object
+        )
     return pd.DataFrame(columns)
 
 
@@ -128,6 +135,14 @@ def statistics_of(frame: pd.DataFrame, metric: Metric) -> np.ndarray:
     if missing:
         raise InputError(f"no statistics of {metric.name} in these scores ({missing[0]} is absent)")
     return frame[names].to_numpy(dtype=np.float64)
+
+
+def signature_of(frame: pd.DataFrame, metric: Metric) -> str | None:
+    """The signature with which a frame's statistics of a metric were made; None if unrecorded."""
+    column = f"{metric.name}{SEPARATOR}{SIGNATURE}"
+    if column not in frame.columns or frame.empty:
+        return None
+    return str(frame[column].iloc[0])
 
 
 def scored_metrics(frame: pd.DataFrame) -> list[str]:

@@ -27,11 +27,14 @@ def replicates(sums: Floats, trials: int, seed: int) -> Floats:
     """
     rng = np.random.default_rng(seed)
     count = len(sums)
-    share = np.full(count, 1 / count)
     parts = []
     for start in range(0, trials, CHUNK):
-        draws = rng.multinomial(count, share, size=min(CHUNK, trials - start))
-        parts.append(draws.astype(np.float64) @ sums)
+        size = min(CHUNK, trials - start)
+        # Counting drawn indices costs a fifth of drawing multinomial counts, to the same effect.
+        drawn = rng.integers(0, count, size=(size, count))
+        drawn += np.arange(size)[:, None] * count
+        counts = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
+        parts.append(counts.astype(np.float64) @ sums)
     return np.concatenate(parts)
 
 
@@ -62,9 +65,13 @@ def intervals(
     if len(sums) < 2:
         return dict.fromkeys(names, (float("nan"), float("nan")))
     figures = finalise(replicates(sums, trials, seed))
+    return {name: percentiles(figures[name], level) for name in names}
+
+
+def percentiles(figures: Floats, level: float) -> tuple[float, float]:
+    """The central `level` share of replicates [trials]; NaN where none of them is a figure."""
+    if np.isnan(figures).all():
+        return float("nan"), float("nan")
     tail = (1 - level) / 2
-    bounds = {}
-    for name in names:
-        low, high = np.nanquantile(figures[name], [tail, 1 - tail])
-        bounds[name] = (float(low), float(high))
-    return bounds
+    low, high = np.nanquantile(figures, [tail, 1 - tail])
+    return float(low), float(high)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from libra_bench.stats.bootstrap import CHUNK, Finalise, replicates
+from libra_bench.stats.bootstrap import CHUNK, Finalise, percentiles, replicates
 from libra_bench.stats.clusters import Floats, cluster_sums, scored_rows
 
 
@@ -22,6 +22,9 @@ class Difference:
     """Percentile interval of the difference, by the paired bootstrap."""
     p: float
     """Two-sided, by approximate randomisation: (c + 1) / (trials + 1), as sacrebleu has it."""
+    p_bootstrap: float
+    """Two-sided, by the paired bootstrap: how often a resampled difference lies as far from the
+    observed one as that lies from zero (Koehn, 2004, in sacrebleu's two-sided form)."""
 
     @property
     def difference(self) -> float:
@@ -58,28 +61,36 @@ def differences(
     one, two = finalise(a.sum(axis=0)), finalise(b.sum(axis=0))
     if len(a) < 2:
         nan = float("nan")
-        return {name: Difference(float(one[name]), float(two[name]), nan, nan, nan) for name in one}
+        return {name: Difference(float(one[name]), float(two[name]), *[nan] * 4) for name in one}
     width = a.shape[1]
     both = replicates(np.concatenate([a, b], axis=1), trials, seed)
     resampled_one, resampled_two = finalise(both[:, :width]), finalise(both[:, width:])
     exchanged_one, exchanged_two = _exchanged(a, b, finalise, trials, seed)
-    tail = (1 - level) / 2
     result = {}
     for name in one:
         spread = resampled_two[name] - resampled_one[name]
-        low, high = np.nanquantile(spread, [tail, 1 - tail])
-        observed = abs(float(two[name]) - float(one[name]))
-        by_chance = np.abs(exchanged_two[name] - exchanged_one[name])
-        # The tolerance lets exact ties count as ties whatever the order of summation was.
-        as_large = int((by_chance >= observed - 1e-9).sum())
+        by_chance = exchanged_two[name] - exchanged_one[name]
+        observed = float(two[name]) - float(one[name])
+        low, high = percentiles(spread, level)
         result[name] = Difference(
             float(one[name]),
             float(two[name]),
-            float(low),
-            float(high),
-            (as_large + 1) / (trials + 1),
+            low,
+            high,
+            p=_p_value(by_chance, observed),
+            p_bootstrap=_p_value(spread - observed, observed),
         )
     return result
+
+
+def _p_value(by_chance: Floats, observed: float) -> float:
+    """(c + 1) / (trials + 1), where c of the trials' differences are as large as the observed."""
+    if np.isnan(observed):
+        return float("nan")
+    # The tolerance lets exact ties count as ties whatever the order of summation was; a trial
+    # that gives no figure counts against significance.
+    smaller = int((np.abs(by_chance) < abs(observed) - 1e-9).sum())
+    return (len(by_chance) - smaller + 1) / (len(by_chance) + 1)
 
 
 def _exchanged(

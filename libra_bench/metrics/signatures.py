@@ -1,0 +1,30 @@
+"""Reading signatures: do two figures mean the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+UNKNOWN = "unknown"
+
+
+def parts_of(signature: str) -> dict[str, str]:
+    """A signature's `key:value` parts, in their order."""
+    pairs = (part.partition(":") for part in signature.split("|") if part)
+    return {key: value for key, _, value in pairs}
+
+
+def differing_parts(first: str, second: str, ignored: Sequence[str] = ()) -> list[str]:
+    """The parts in which two signatures differ, each as a phrase: `tok 13a there, ptb here`.
+
+    A part that is `unknown` on one side agrees with anything: nobody has said otherwise.
+
+    Args:
+        ignored: keys that may differ.
+    """
+    one, two = parts_of(first), parts_of(second)
+    phrases = []
+    for key in dict.fromkeys([*one, *two]):
+        there, here = one.get(key, "none"), two.get(key, "none")
+        if key not in ignored and there != here and UNKNOWN not in (there, here):
+            phrases.append(f"{key} {there} there, {here} here")
+    return phrases

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ BINS = 20
 def on_percent_scale(figure: Figure) -> bool:
     """Whether a figure belongs on the common axis: higher is better, between 0 and 100."""
     bounds = [one for one in (figure.value, figure.low, figure.high) if one is not None]
-    return figure.higher_is_better and bool(bounds) and 0 <= min(bounds) and max(bounds) <= 100
+    return figure.higher_is_better and bool(bounds) and min(bounds) >= 0 and max(bounds) <= 100
 
 
 def intervals(figures: Sequence[Figure]) -> str:
@@ -41,7 +41,7 @@ def intervals(figures: Sequence[Figure]) -> str:
         axes.plot(values, rows, "o", color=ACCENT, markersize=4.5)
         axes.set_yticks(rows, [figure.title for figure in figures])
         axes.set_ylim(len(figures) - 0.4, -0.6)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.04 * max(one.high or one.value or 0 for one in figures) or 1)
         axes.grid(axis="x", color=RULE, linewidth=0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -49,32 +49,35 @@ def intervals(figures: Sequence[Figure]) -> str:
     return _svg(draw, 4.6, height, "Figures with their intervals", "intervals")
 
 
-def distribution(values: NDArray[np.float64], title: str, name: str) -> str:
+def distribution(values: NDArray[np.float64], figure: Figure, name: str) -> str:
     """A histogram of the scored reports' own figures, with their median.
 
     Args:
-        values: [n], NaN where a report was not scored.
+        values: [n], NaN where a report was not scored; at least one is not.
+        figure: the figure over all of them.
         name: makes the SVG's ids differ from those of other figures on the page.
     """
+    from matplotlib.ticker import MaxNLocator
+
     scored = values[np.isfinite(values)]
-    percent = scored.size > 0 and scored.min() >= 0 and scored.max() <= 100
+    percent = on_percent_scale(figure) and scored.min() >= 0 and scored.max() <= 100
 
     def draw(axes: Axes) -> None:
         axes.hist(scored, bins=BINS, range=(0, 100) if percent else None, color=ACCENT, rwidth=0.9)
         axes.axvline(float(np.median(scored)), color=INK, linewidth=1.2, dashes=(3, 2))
-        axes.set_title(title, loc="left", fontsize=9, color=INK)
-        axes.yaxis.get_major_locator().set_params(integer=True, nbins=3)
+        axes.set_title(figure.title, loc="left", fontsize=9, color=INK)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
         axes.tick_params(length=2)
 
-    return _svg(draw, 2.3, 1.45, f"Distribution of {title} over reports", name)
+    return _svg(draw, 2.3, 1.45, f"Distribution of {figure.title} over reports", name)
 
 
-def _svg(draw: Any, width: float, height: float, label: str, name: str) -> str:
+def _svg(draw: Callable[[Axes], None], width: float, height: float, label: str, name: str) -> str:
     """Draw on fresh axes, without pyplot's global state."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    settings = {
+    settings: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         # Titles come from files: a dollar sign in one is a dollar sign.

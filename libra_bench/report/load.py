@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,7 +141,7 @@ def read_run(path: Path) -> Run:
     manifest = folder.manifest()
     parts: dict[str, Any] = {}
     faults: list[str] = []
-    readers = {
+    readers: dict[str, Callable[[], Any]] = {
         "summary": lambda: read_summary(folder),
         "examples": folder.examples,
         "predictions": folder.predictions,

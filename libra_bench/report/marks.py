@@ -13,8 +13,10 @@ from libra_bench.core.records import Example, Prediction
 WORD = re.compile(r"\w+")
 # Words that any two reports share; marking them would mark everything.
 COMMON = frozenset(
-    "a an and are as at be been by for from has have in is it its no not of on or over seen than "
-    "that the there this to was were which with without".split()
+    WORD.findall(
+        "a an and are as at be been by for from has have in is it its no not of on or over seen "
+        "than that the there this to was were which with without"
+    )
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -22,7 +23,8 @@ class PublishedRow(BaseModel):
     certainty: Literal["H", "M", "L"]
     """H: read in code or counted; M: second-hand; L: unverified."""
     source: str
-    values: dict[str, float]
+    values: dict[str, Decimal]
+    """With the digits that the source prints, and no more."""
 
 
 class PublishedTable(BaseModel):
@@ -81,11 +83,15 @@ def comparable(summary: Summary) -> PublishedTable | NotComparable:
         "n": summary.n,
     }
     differences = tuple(
-        f"{name.replace('_', ' ')}: {actual[name]} here, {wanted} there"
+        f"{name.replace('_', ' ')}: {_plain(actual[name])} here, {_plain(wanted)} there"
         for name, wanted in table.conditions.items()
         if actual[name] != wanted
     )
     return NotComparable(differences) if differences else table
+
+
+def _plain(value: str | int | None) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _data(name: str) -> Any:

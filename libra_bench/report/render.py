@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import write_atomic
@@ -15,6 +15,9 @@ from libra_bench.report.load import read_run
 from libra_bench.report.published import rexrank_note
 from libra_bench.report.thumbnails import thumbnails
 from libra_bench.report.view import Page
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 UNTRAINED = "untrained: random weights, these scores mean nothing"
 NEVER_COMPARE = (
@@ -64,9 +67,13 @@ def to_html(page: Page) -> str:
         _common(page),
         style=_template_text("style.css"),
         intervals=figures.intervals(percent) if percent else "",
-        off_scale=[one.title for one in page.figures.values() if one not in percent],
+        off_scale=[
+            one.title
+            for one in page.figures.values()
+            if one not in percent and one.value is not None
+        ],
         distributions=[
-            figures.distribution(values, page.figures[name].title, name)
+            figures.distribution(values, page.figures[name], name)
             for name, values in scored.items()
             if values.size and not all(value != value for value in values)
         ],
@@ -165,7 +172,7 @@ def _level(page: Page) -> str:
     return " and ".join(f"{level * 100:g}" for level in levels) or "95"
 
 
-def _environment(**options: Any) -> Any:
+def _environment(**options: Any) -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

@@ -159,7 +159,7 @@ def test_same_run_gives_the_same_page(make_run: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("htm", "html"), ("latx", "latex"), ("markdwn", "markd")]
+    ("name", "near"), [("htm", "html"), ("latx", "latex"), ("markdwn", "markdown")]
 )
 def test_unknown_format_names_the_nearest(make_run: Make, name: str, near: str) -> None:
     with pytest.raises(InputError, match=f"Did you mean '{near}'"):

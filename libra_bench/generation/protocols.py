@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.files import sha256_of_text
 from libra_bench.core.names import unknown_name
 
 
@@ -59,6 +60,10 @@ class Decoding:
             settings.pop("length_penalty")
         return settings
 
+    def seed_of(self, key: str) -> int:
+        """The seed for one study: sampling does not depend on the others or on their order."""
+        return int(sha256_of_text(f"{self.seed}:{key}")[:15], 16)
+
     def signature(self) -> str:
         """One line that identifies the decoding in signatures and files."""
         return ",".join(f"{key}={value}" for key, value in self.settings().items())
@@ -87,6 +92,8 @@ PROTOCOLS: dict[str, Decoding] = {
             max_new_tokens=128,
         ),
         Decoding("greedy"),
+        # What the packaged libra-tiny was made for: its reports have fewer than 96 tokens.
+        Decoding("demo", max_new_tokens=96),
     )
 }
 

@@ -1,0 +1,1 @@
+"""Libra: vision tower, temporal alignment connector, language model; and how to load them."""

@@ -1,0 +1,165 @@
+"""Libra as a system: images and prompts in, reports out, through one of the engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing
+from libra_bench.core.records import Example, Prediction
+from libra_bench.data.images import load_image, resolve_image
+from libra_bench.generation.protocols import Decoding
+from libra_bench.generation.study import Study
+from libra_bench.generation.system import Emit, failed
+from libra_bench.model.conversation import IMAGE_TAG
+from libra_bench.model.loading import LoadedModel, load_model
+from libra_bench.model.processor import Padding
+from libra_bench.model.tokenizer import encode_with_image
+
+if TYPE_CHECKING:
+    from libra_bench.generation.factory import SystemSettings
+
+START_END_TAG = f"<im_start>{IMAGE_TAG}<im_end>"
+CHUNK = 32
+"""Examples at a time: their pixels are in memory together."""
+
+
+class LibraSystem:
+    """A loaded model with its images, decoding and engine.
+
+    Args:
+        loaded: the model.
+        image_root: the folder below which every image must lie.
+        decoding: how text is chosen.
+        engine: `fast` or `reference`.
+    """
+
+    chunk = CHUNK
+
+    def __init__(
+        self, loaded: LoadedModel, image_root: Path | None, decoding: Decoding, engine: str
+    ) -> None:
+        self._loaded = loaded
+        self._root = image_root
+        self._decoding = decoding
+        self._padding: Padding = "mean" if loaded.config.pad else "none"
+        self._generate = import_module(f"libra_bench.generation.engines.{engine}").generate
+        self._engine = engine
+        self.model_id = loaded.model_id
+        self.trained = loaded.trained
+        facts = loaded.describe()
+        self.metadata: dict[str, Any] = {
+            "protocol": decoding.name,
+            "decoding": decoding.signature(),
+            "weights": loaded.weights_sha256[:12],
+            "conv_mode": loaded.conversation.name,
+            "padding": self._padding,
+            "dtype": facts["dtype"],
+        }
+
+    @classmethod
+    def load(cls, settings: SystemSettings, image_root: Path | None) -> LibraSystem:
+        """The system that `settings` name.
+
+        Raises:
+            InputError: unknown names, weights that are missing or do not fit.
+        """
+        decoding = settings.decoding()
+        loaded = load_model(
+            settings.model,
+            model_base=settings.model_base,
+            vision_tower=settings.vision_tower,
+            conv_mode=settings.conv_mode,
+            device=settings.device,
+            dtype=settings.dtype,
+            random_weights=settings.random_weights,
+        )
+        return cls(loaded, image_root, decoding, settings.engine)
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the manifest."""
+        return {"kind": "model", **self._loaded.describe(), **self.metadata, "engine": self._engine}
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Refuse a cohort of which no image can be read, and prompts that do not fit.
+
+        Raises:
+            InputError: no image root, or no example whose current image is there.
+        """
+        if not examples:
+            return
+        if self._root is None:
+            raise InputError("this data has no images; --image-root names their folder")
+        if not self._root.is_dir():
+            raise InputError(f"image root {self._root}: no such folder")
+        faults = []
+        for example in examples:
+            try:
+                self._paths(example)
+                return
+            except InputError as error:
+                faults.append(f"id {example.question_id!r}: {error}")
+        raise InputError("no example has an image that can be used: " + listing(faults, 5))
+
+    @torch.inference_mode()
+    def generate(self, examples: Sequence[Example], emit: Emit) -> None:
+        """Answer every example; one whose images cannot be read is emitted as failed."""
+        ready: list[tuple[Example, Study]] = []
+        for example in examples:
+            try:
+                ready.append((example, self._study(example)))
+            except InputError as error:
+                emit(failed(example, self, error))
+        if ready:
+            self._generate(
+                self._loaded.model,
+                [study for _, study in ready],
+                self._decoding,
+                eos_token_ids=self._loaded.eos_token_ids,
+                pad_token_id=self._loaded.tokenizer.pad_token_id,
+                on_done=partial(self._done, [example for example, _ in ready], emit),
+            )
+
+    def _done(self, examples: list[Example], emit: Emit, place: int, ids: list[int]) -> None:
+        example = examples[place]
+        emit(
+            Prediction(
+                question_id=example.question_id,
+                prompt=example.text,
+                text=self._loaded.tokenizer.decode(ids).strip(),
+                model_id=self.model_id,
+                reference=example.reference or None,
+                new_tokens=len(ids),
+                metadata=self.metadata,  # type: ignore[call-arg]  # an extra field
+            )
+        )
+
+    def _paths(self, example: Example) -> list[Path]:
+        if not example.image:
+            raise InputError("no image")
+        assert self._root is not None
+        return [resolve_image(self._root, name) for name in example.image]
+
+    def _study(self, example: Example) -> Study:
+        pixels = [
+            self._loaded.processor(load_image(path), self._padding)
+            for path in dict.fromkeys(self._paths(example))
+        ]
+        tag = START_END_TAG if self._loaded.config.use_im_start_end else IMAGE_TAG
+        prompt = self._loaded.conversation.prompt(example.text, image_tag=tag)
+        ids = torch.tensor(encode_with_image(prompt, self._loaded.tokenizer))
+        room = self._loaded.config.context_length
+        if len(ids) >= room:
+            raise InputError(f"the prompt has {len(ids)} tokens, the model's context {room}")
+        return Study(
+            key=example.question_id,
+            prompt_ids=ids,
+            current=pixels[0],
+            prior=pixels[1] if len(pixels) > 1 else None,
+        )

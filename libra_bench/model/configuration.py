@@ -1,0 +1,122 @@
+"""A published checkpoint's configuration, taken apart into what each part needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import read_json
+from libra_bench.core.names import unknown_name
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+IMAGE_TOKEN = -200
+"""Stands in a prompt's ids where the image's vectors go."""
+
+# `model_type` of published checkpoints → the language model's own type in transformers.
+LANGUAGE_MODELS = {
+    "libra": "llama",
+    "libra_llama": "llama",
+    "libra_mistral": "mistral",
+    "libra_qwen2": "qwen2",
+    "libra_qwen3": "qwen3",
+    "libra_phi3": "phi3",
+    "libra_gemma": "gemma",
+    "llava": "llama",
+    "llava_llama": "llama",
+    "llava_mistral": "mistral",
+}
+
+
+@dataclass(frozen=True)
+class LibraConfig:
+    """What stands in `config.json`, read once.
+
+    Attributes:
+        language: the language model's configuration, as transformers knows it.
+        select_layer: `"all"`, or an index into the tower's hidden states (0 is the embedding).
+        pad: whether images are padded to a square before they are resized.
+    """
+
+    model_type: str
+    language: PretrainedConfig
+    projector_type: str
+    mm_hidden_size: int
+    vision_tower: str
+    select_layer: str | int
+    select_feature: str
+    maira_feature_norm: bool
+    use_im_start_end: bool
+    pad: bool
+    trained: bool
+
+    @property
+    def context_length(self) -> int:
+        """Positions that the language model was made for."""
+        return int(self.language.max_position_embeddings)
+
+
+def read_config(folder: Path) -> LibraConfig:
+    """The configuration in a checkpoint folder.
+
+    Raises:
+        InputError: no `config.json`, or one of another kind of model.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: not a checkpoint (it has no config.json)")
+    return parse_config(read_json(path), str(path))
+
+
+def parse_config(raw: dict[str, Any], where: str) -> LibraConfig:
+    """A configuration from its JSON object.
+
+    Args:
+        where: the file, for messages.
+
+    Raises:
+        InputError: a model type that is not known, or fields that are missing.
+    """
+    from transformers import CONFIG_MAPPING
+
+    kind = raw.get("model_type", "")
+    if kind not in LANGUAGE_MODELS:
+        raise InputError(f"{where}: {unknown_name('model type', kind, LANGUAGE_MODELS)}")
+    missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if name not in raw]
+    if missing:
+        raise InputError(
+            f"{where}: no {' and no '.join(missing)}; not a vision-language checkpoint"
+        )
+    own = {key: value for key, value in raw.items() if not _is_foreign(key)}
+    layer = raw.get("mm_vision_select_layer", -2)
+    return LibraConfig(
+        model_type=kind,
+        language=CONFIG_MAPPING[LANGUAGE_MODELS[kind]].from_dict(own),
+        projector_type=raw.get("mm_projector_type", "linear"),
+        mm_hidden_size=int(raw["mm_hidden_size"]),
+        vision_tower=str(raw["mm_vision_tower"]),
+        select_layer="all" if layer == "all" else int(layer),
+        select_feature=raw.get("mm_vision_select_feature", "patch"),
+        maira_feature_norm=bool(raw.get("use_maira_feature_norm", False)),
+        use_im_start_end=bool(raw.get("mm_use_im_start_end", False)),
+        pad=raw.get("image_aspect_ratio") == "pad",
+        trained=bool(raw.get("libra_bench", {}).get("trained", True)),
+    )
+
+
+def _is_foreign(key: str) -> bool:
+    """Fields of the vision-language model, of which the language model knows nothing."""
+    return key.startswith(("mm_", "tune_mm", "freeze_mm", "unfreeze_mm", "use_mm")) or key in (
+        "model_type",
+        "architectures",
+        "auto_map",
+        "image_aspect_ratio",
+        "libra_bench",
+        "torch_dtype",
+        "dtype",
+        "transformers_version",
+        "use_maira_feature_norm",
+    )

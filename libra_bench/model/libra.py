@@ -1,0 +1,120 @@
+"""Libra: images of now and before, a prompt, and a language model that goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from libra_bench.core.errors import InputError
+from libra_bench.model.configuration import IMAGE_TOKEN, LibraConfig
+from libra_bench.model.connector import build_connector
+from libra_bench.model.tower import VisionTower
+
+IGNORED = -100
+
+
+class LibraModel(nn.Module):
+    """Vision tower, connector, and any causal language model of transformers.
+
+    Args:
+        config: the checkpoint's configuration.
+        encoder: the vision encoder.
+        language_model: the causal language model.
+    """
+
+    def __init__(self, config: LibraConfig, encoder: nn.Module, language_model: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.vision_tower = VisionTower(encoder, config)
+        if self.vision_tower.width != config.mm_hidden_size:
+            raise InputError(
+                f"the vision tower is {self.vision_tower.width} wide, the checkpoint expects "
+                f"mm_hidden_size {config.mm_hidden_size}; another --vision-tower is needed"
+            )
+        language = config.language
+        self.connector = build_connector(
+            config.projector_type,
+            self.vision_tower.layers,
+            config.mm_hidden_size,
+            language.hidden_size,
+            language.num_attention_heads,
+        )
+        self.language_model = language_model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.language_model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Its floating-point type."""
+        return next(self.language_model.parameters()).dtype
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Images [n, 3, height, width] to features [n, layers, patches, width]."""
+        return self.vision_tower(pixels.to(self.device, self.dtype))
+
+    def connect(self, current: Tensor, prior: Tensor | None) -> Tensor:
+        """Features of now and before to [n, patches, hidden]; no prior: the current stands in."""
+        return self.connector(current, prior)
+
+    def embed(self, prompt_ids: Tensor, image: Tensor) -> Tensor:
+        """Vectors [L', hidden] of a prompt [L] with the image's [patches, hidden] in its place.
+
+        Raises:
+            InputError: not exactly one image token.
+        """
+        places = (prompt_ids == IMAGE_TOKEN).nonzero().flatten()
+        if len(places) != 1:
+            raise InputError(f"{len(places)} image tokens in the prompt, one expected")
+        place = int(places[0])
+        table = self.language_model.get_input_embeddings()
+        # Gemma's table scales what it looks up; the published code scaled the image as well.
+        image = image * getattr(table, "embed_scale", 1.0)
+        ids = prompt_ids.to(self.device)
+        return torch.cat([table(ids[:place]), image, table(ids[place + 1 :])])
+
+    def forward(
+        self,
+        input_ids: Sequence[Tensor],
+        labels: Sequence[Tensor] | None,
+        current: Tensor,
+        prior: Tensor | None,
+    ):  # type: ignore[no-untyped-def]
+        """Logits, and the loss where labels are given.
+
+        Args:
+            input_ids: n sequences, each with one image token.
+            labels: the same lengths, -100 where nothing is learned.
+            current, prior: images [n, 3, height, width].
+        """
+        images = self.connect(self.encode(current), None if prior is None else self.encode(prior))
+        rows = [self.embed(ids, image) for ids, image in zip(input_ids, images, strict=True)]
+        length = max(len(row) for row in rows)
+        embeds = torch.stack([_padded(row, length, 0.0) for row in rows])
+        mask = torch.stack([_padded(torch.ones(len(row)), length, 0.0) for row in rows])
+        targets = None
+        if labels is not None:
+            spread = [
+                _spread(ids, wanted, images.shape[1])
+                for ids, wanted in zip(input_ids, labels, strict=True)
+            ]
+            targets = torch.stack([_padded(row, length, IGNORED) for row in spread])
+            targets = targets.to(self.device)
+        return self.language_model(
+            inputs_embeds=embeds, attention_mask=mask.long().to(self.device), labels=targets
+        )
+
+
+def _padded(row: Tensor, length: int, value: float) -> Tensor:
+    filling = row.new_full((length - len(row), *row.shape[1:]), value)
+    return torch.cat([row, filling])
+
+
+def _spread(ids: Tensor, labels: Tensor, patches: int) -> Tensor:
+    """Labels with the image token's place made as long as the image."""
+    place = int((ids == IMAGE_TOKEN).nonzero()[0])
+    return torch.cat([labels[:place], labels.new_full((patches,), IGNORED), labels[place + 1 :]])

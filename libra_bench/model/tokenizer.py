@@ -1,0 +1,145 @@
+"""Tokenizers of checkpoints: SentencePiece as the published code runs it, or Hugging Face's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import read_json
+from libra_bench.model.configuration import IMAGE_TOKEN
+from libra_bench.model.conversation import IMAGE_TAG
+
+
+class Tokenizer(Protocol):
+    """What the suite needs of a tokenizer."""
+
+    bos_token_id: int | None
+    eos_token_id: int
+    pad_token_id: int
+
+    def encode(self, text: str) -> list[int]:
+        """Ids, with the begin token where the tokenizer adds one."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text without special tokens."""
+        ...
+
+
+class SentencePieceTokenizer:
+    """Llama's tokenizer in its first ("legacy") behaviour, which the published code uses.
+
+    Special tokens are cut out of the text first, and each piece between them is encoded by
+    itself, with SentencePiece's own leading space. The converted tokenizers of transformers 5
+    differ in this (spaces, line breaks after a special token), so the model file is read directly.
+
+    Args:
+        folder: holds `tokenizer.model` and `tokenizer_config.json`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import sentencepiece
+
+        path = folder / "tokenizer.model"
+        try:
+            self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{path}: not a SentencePiece model ({error})") from None
+        settings = _settings(folder)
+        self._special = {
+            str(token["content"]): int(number)
+            for number, token in settings.get("added_tokens_decoder", {}).items()
+            if token.get("special", True)
+        }
+        for number in (self._model.bos_id(), self._model.eos_id(), self._model.unk_id()):
+            if number >= 0:
+                self._special.setdefault(self._model.id_to_piece(number), number)
+        self.bos_token_id = self._id(settings.get("bos_token"), self._model.bos_id())
+        self.eos_token_id = self._id(settings.get("eos_token"), self._model.eos_id())
+        self.pad_token_id = self._id(settings.get("pad_token"), self._model.unk_id())
+        self._add_bos = bool(settings.get("add_bos_token", True))
+        longest_first = sorted(self._special, key=len, reverse=True)
+        self._cut = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def _id(self, token: Any, default: int) -> int:
+        text = token.get("content") if isinstance(token, dict) else token
+        return self._special.get(text, default) if text else default
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text."""
+        ids = [self.bos_token_id] if self._add_bos else []
+        for part in self._cut.split(text):
+            if part in self._special:
+                ids.append(self._special[part])
+            elif part:
+                ids.extend(self._model.encode(part))
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, without special tokens."""
+        special = set(self._special.values())
+        return str(self._model.decode([int(one) for one in ids if int(one) not in special]))
+
+
+class HuggingFaceTokenizer:
+    """A tokenizer that transformers loads (`tokenizer.json`): Llama 3, Qwen, Phi, Gemma.
+
+    Args:
+        folder: the checkpoint.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: no tokenizer can be loaded from it ({error})") from None
+        self.bos_token_id = self._tokenizer.bos_token_id
+        if self._tokenizer.eos_token_id is None:
+            raise InputError(f"{folder}: its tokenizer has no end token")
+        self.eos_token_id = self._tokenizer.eos_token_id
+        pad = self._tokenizer.pad_token_id
+        self.pad_token_id = self.eos_token_id if pad is None else pad
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text."""
+        return list(self._tokenizer(text).input_ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, without special tokens."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        InputError: there is none that can be read.
+    """
+    named = _settings(folder).get("tokenizer_class", "LlamaTokenizer")
+    if (folder / "tokenizer.model").is_file() and named.startswith("LlamaTokenizer"):
+        return SentencePieceTokenizer(folder)
+    return HuggingFaceTokenizer(folder)
+
+
+def encode_with_image(text: str, tokenizer: Tokenizer) -> list[int]:
+    """Ids of a text with -200 in the place of each `<image>`.
+
+    The parts around an image are encoded by themselves; only the first keeps its begin token.
+    """
+    parts = [tokenizer.encode(part) for part in text.split(IMAGE_TAG)]
+    begin = tokenizer.bos_token_id
+    ids = list(parts[0])
+    for part in parts[1:]:
+        ids.append(IMAGE_TOKEN)
+        ids.extend(part[1:] if begin is not None and part[:1] == [begin] else part)
+    return ids
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    return dict(read_json(path)) if path.is_file() else {}

@@ -1,0 +1,164 @@
+"""Models by name. Importable without torch."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from libra_bench.core.names import unknown_name
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One named model.
+
+    Attributes:
+        hub_id: repository on the Hugging Face hub; None for what the package carries.
+        tower: the vision tower's repository.
+        parameters: of the whole model, in billions.
+        licence: as its page states it; `see page` where it was not verified.
+        protocol: decoding by default; None for `libra-paper`.
+    """
+
+    name: str
+    kind: Literal["model", "baseline"]
+    description: str
+    section: str = "findings"
+    hub_id: str | None = None
+    tower: str | None = None
+    conv_mode: str | None = None
+    parameters: float = 0.0
+    licence: str = "Apache-2.0"
+    protocol: str | None = None
+
+    @property
+    def gigabytes(self) -> float:
+        """Memory of the weights in bfloat16, in 10^9 bytes."""
+        return 2 * self.parameters
+
+
+_TINY = Path(__file__).resolve().parent / "libra_tiny"
+
+ZOO: dict[str, ZooEntry] = {
+    entry.name: entry
+    for entry in (
+        ZooEntry(
+            "libra-tiny",
+            "model",
+            "Libra's architecture, small enough for a laptop; carried by this package",
+            conv_mode="libra_v1",
+            parameters=0.002,
+            protocol="demo",
+        ),
+        ZooEntry(
+            "libra-7b",
+            "model",
+            "Libra v1.0: RAD-DINO, TAC, Meditron-7B",
+            hub_id="X-iZhang/libra-v1.0-7b",
+            tower="microsoft/rad-dino",
+            conv_mode="libra_v1",
+            parameters=6.9,
+            licence="see page",
+        ),
+        ZooEntry(
+            "libra-3b",
+            "model",
+            "Libra v1.0: RAD-DINO, TAC, Llama-3.2-3B",
+            hub_id="X-iZhang/libra-v1.0-3b",
+            tower="microsoft/rad-dino",
+            conv_mode="libra_llama_3",
+            parameters=3.4,
+            licence="see page",
+        ),
+        ZooEntry(
+            "med-cxrgen-f",
+            "model",
+            "Libra-0.5 for findings: CLIP-L-336, MLP, Vicuna-7B",
+            hub_id="X-iZhang/Med-CXRGen-F",
+            tower="openai/clip-vit-large-patch14-336",
+            conv_mode="libra_v0",
+            parameters=7.1,
+            licence="see page",
+        ),
+        ZooEntry(
+            "med-cxrgen-i",
+            "model",
+            "Libra-0.5 for impressions: CLIP-L-336, MLP, Vicuna-7B",
+            section="impression",
+            hub_id="X-iZhang/Med-CXRGen-I",
+            tower="openai/clip-vit-large-patch14-336",
+            conv_mode="libra_v0",
+            parameters=7.1,
+            licence="see page",
+        ),
+        ZooEntry(
+            "normal-template",
+            "baseline",
+            "The same normal report for every study: the floor",
+        ),
+        ZooEntry(
+            "indication-retrieval",
+            "baseline",
+            "The training report with the nearest indication; sees no image",
+        ),
+    )
+}
+
+
+def find(name: str) -> ZooEntry:
+    """The entry `name`.
+
+    Raises:
+        InputError: an unknown name; the nearest is offered.
+    """
+    if name not in ZOO:
+        raise unknown_name("model (and no folder of that name)", name, ZOO)
+    return ZOO[name]
+
+
+def is_present(entry: ZooEntry) -> Path | None:
+    """The folder with a model's weights, where they are on this machine."""
+    if entry.kind == "baseline":
+        return None
+    return _TINY if entry.hub_id is None else locate(entry.hub_id)
+
+
+def locate(hub_id: str) -> Path | None:
+    """The local folder of a hub repository; nothing is downloaded.
+
+    Looked for in `LIBRA_BENCH_MODELS` (as `OWNER/NAME` or `NAME`), then in the Hugging Face cache.
+    """
+    if root := os.environ.get("LIBRA_BENCH_MODELS"):
+        for place in (Path(root) / hub_id, Path(root) / hub_id.rpartition("/")[2]):
+            if (place / "config.json").is_file():
+                return place
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def how_to_get(hub_id: str) -> str:
+    """The command that brings a repository."""
+    return f"hf download {hub_id} (or put it under $LIBRA_BENCH_MODELS/{hub_id})"
+
+
+def describe(entry: ZooEntry) -> dict[str, Any]:
+    """A row for `models`."""
+    place = is_present(entry)
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "description": entry.description,
+        "section": entry.section,
+        "conv_mode": entry.conv_mode,
+        "tower": entry.tower,
+        "hub_id": entry.hub_id,
+        "parameters_billion": entry.parameters or None,
+        "gigabytes_bfloat16": entry.gigabytes or None,
+        "licence": entry.licence,
+        "protocol": entry.protocol or ("libra-paper" if entry.kind == "model" else None),
+        "present": str(place) if place else None,
+    }

@@ -36,9 +36,9 @@ def intervals(figures: Sequence[Figure]) -> str:
         rows = np.arange(len(figures))
         for row, figure in zip(rows, figures, strict=True):
             if figure.low is not None and figure.high is not None:
-                axes.plot([figure.low, figure.high], [row, row], color=ACCENT, linewidth=1.6)
+                axes.plot([figure.low, figure.high], [row, row], color=ACCENT, linewidth=2.2)
         values = [np.nan if figure.value is None else figure.value for figure in figures]
-        axes.plot(values, rows, "o", color=ACCENT, markersize=4.5)
+        axes.plot(values, rows, "|", color=ACCENT, markersize=9, markeredgewidth=1.4)
         axes.set_yticks(rows, [figure.title for figure in figures])
         axes.set_ylim(len(figures) - 0.4, -0.6)
         axes.set_xlim(0, 1.04 * max(one.high or one.value or 0 for one in figures) or 1)

@@ -63,7 +63,8 @@ def distribution(values: NDArray[np.float64], figure: Figure, name: str) -> str:
     percent = on_percent_scale(figure) and scored.min() >= 0 and scored.max() <= 100
 
     def draw(axes: Axes) -> None:
-        axes.hist(scored, bins=BINS, range=(0, 100) if percent else None, color=ACCENT, rwidth=0.9)
+        bounds = (0, 100) if percent else None
+        axes.hist(scored, bins=BINS, range=bounds, color=ACCENT, alpha=0.6, rwidth=0.9)
         axes.axvline(float(np.median(scored)), color=INK, linewidth=1.2, dashes=(3, 2))
         axes.set_title(figure.title, loc="left", fontsize=9, color=INK)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))

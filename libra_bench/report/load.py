@@ -191,6 +191,8 @@ def _mismatches(
     scores: pd.DataFrame,
 ) -> list[str]:
     """Files of one folder that tell of different runs."""
+    from pandas.api.types import is_numeric_dtype
+
     known = {one.question_id for one in examples}
     faults = []
     for file, ids in (
@@ -202,6 +204,11 @@ def _mismatches(
         faults += [f"{file}: id {key!r} is not among the examples" for key in extra]
         if len(ids) != len(set(ids)):
             faults.append(f"{file}: an id stands on several rows")
+    faults += [
+        f"{folder.scores_file}: column {name!r} holds no numbers"
+        for name in summary.metrics
+        if name in scores and not is_numeric_dtype(scores[name])
+    ]
     if summary.n != len(examples):
         faults.append(f"{folder.summary_file}: n is {summary.n}, examples are {len(examples)}")
     return faults

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from libra_bench.core.errors import InputError
@@ -207,6 +208,14 @@ def test_files_of_different_runs_do_not_mix(make_run: Make) -> None:
     (run / "predictions.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(InputError, match="no row for id 'q0'"):
         read_run(run)
+
+
+def test_scores_that_are_no_numbers(make_run: Make) -> None:
+    run = make_run()
+    scores = pd.read_parquet(run / "scores.parquet")
+    scores.assign(bleu1="high").to_parquet(run / "scores.parquet", index=False)
+    with pytest.raises(InputError, match="column 'bleu1' holds no numbers"):
+        render(run, ["html"])
 
 
 def test_unscored_run_says_how_to_finish_it(make_run: Make) -> None:

@@ -141,7 +141,8 @@ LATEX_SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    # The straight quote needs a font encoding that not every paper loads.
+    '"': "''",
     "–": "--",
     "−": "$-$",
     **{character: f"\\{character}" for character in "&%$#_{}"},

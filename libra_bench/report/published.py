@@ -91,6 +91,9 @@ def comparable(summary: Summary) -> PublishedTable | NotComparable:
 
 
 def _plain(value: str | int | None) -> str:
+    # "None" would read like the prior policy of that name.
+    if value is None:
+        return "not stated"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -27,20 +27,20 @@ class Thumbnail:
 
 
 def thumbnails(root: Path | None, names: list[str]) -> list[Thumbnail]:
-    """The current image and the prior one where it is another, as far as they can be shown."""
+    """The current image and the prior one where it is another; none where there is no root."""
+    if root is None:
+        return []
     roles = dict(zip(("current", "prior"), dict.fromkeys(names), strict=False))
     return [thumbnail(root, name, role) for role, name in roles.items()]
 
 
-def thumbnail(root: Path | None, name: str, role: str) -> Thumbnail:
+def thumbnail(root: Path, name: str, role: str) -> Thumbnail:
     """The image `name` below `root`.
 
     Only files below the root are opened: a path in an example may come from anywhere.
     """
     from PIL import Image, UnidentifiedImageError
 
-    if root is None:
-        return Thumbnail(role, name, None, "no image root")
     path = (root / name).resolve()
     if not path.is_relative_to(root.resolve()):
         return Thumbnail(role, name, None, "outside the image root")

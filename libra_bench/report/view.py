@@ -131,7 +131,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         "Section": facts.section,
         "Prior policy": facts.prior_policy,
         "Decoding": facts.protocol.name,
-        "Decoding settings": facts.protocol.signature.replace(",", ", "),
+        "Decoding settings": ""
+        if facts.protocol.signature == facts.protocol.name
+        else facts.protocol.signature.replace(",", ", "),
         "Metric profile": facts.profile,
         "Reports": f"{summary.n:,} ({summary.with_prior:,} with a prior image)",
         "Generated": f"{summary.generated:,}, failed {summary.failed:,}",

@@ -89,7 +89,7 @@ def test_thumbnails_stay_below_the_root(tmp_path: Path) -> None:
         assert shown.uri is None and shown.reason, name
     (shown,) = thumbnails(root, ["a.png", "a.png"])
     assert shown.role == "current" and shown.uri is not None
-    assert thumbnails(None, ["a.png"])[0].reason == "no image root"
+    assert thumbnails(None, ["a.png"]) == []
 
 
 def test_sixteen_bit_image_keeps_its_range(tmp_path: Path) -> None:

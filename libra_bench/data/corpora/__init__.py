@@ -1,0 +1,73 @@
+"""Corpora by name. Adding one is one file with a `load` function, and one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.names import unknown_name
+from libra_bench.data.cohort import Cohort
+
+CORPORA = {
+    "synthetic": "libra_bench.data.corpora.synthetic",
+    "mimic-cxr": "libra_bench.data.corpora.mimic_cxr",
+    "rexrank": "libra_bench.data.corpora.rexrank",
+    "openi": "libra_bench.data.corpora.openi",
+    "jsonl": "libra_bench.data.corpora.jsonl",
+}
+WITHOUT_PRIOR = "none"
+
+
+def load(
+    spec: str,
+    *,
+    split: str | None = None,
+    prior_policy: str | None = None,
+    section: str = "findings",
+    limit: int | None = None,
+) -> Cohort:
+    """Load a corpus.
+
+    Args:
+        spec: `synthetic`, or `KIND:PATH`.
+        split: train, validate or test; None for all. Corpora without splits have only one.
+        prior_policy: the rule that chooses the prior image; None for the corpus' own, `none` for
+            the current image alone.
+        section: findings or impression.
+        limit: at most so many examples, the first ones.
+
+    Raises:
+        InputError: an unknown kind, policy, split or section, or files that cannot be used.
+    """
+    kind, _, path = spec.partition(":")
+    if kind not in CORPORA:
+        raise unknown_name("kind of data", kind, CORPORA)
+    if kind != "synthetic" and not path:
+        raise InputError(f"--data {kind}: name its place as {kind}:PATH")
+    if section not in ("findings", "impression"):
+        raise unknown_name("section", section, ("findings", "impression"))
+    cohort: Cohort = import_module(CORPORA[kind]).load(
+        path, split=split, prior_policy=prior_policy, section=section
+    )
+    if prior_policy == WITHOUT_PRIOR:
+        cohort.examples = [
+            one.model_copy(update={"image": one.image[:1], "prior_policy": WITHOUT_PRIOR})
+            for one in cohort.examples
+        ]
+    cohort.examples = cohort.examples[:limit]
+    cohort.spec = spec
+    cohort.settings = {"section": section, **cohort.settings}
+    return cohort
+
+
+def refuse_policy(kind: str, prior_policy: str | None) -> None:
+    """For corpora whose prior images are given or absent: only `none` can be asked of them.
+
+    Raises:
+        InputError: another policy.
+    """
+    if prior_policy not in (None, WITHOUT_PRIOR):
+        raise InputError(
+            f"--prior-policy {prior_policy}: {kind} does not say when its studies were made; "
+            "only `none` can be chosen"
+        )

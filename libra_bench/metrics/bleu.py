@@ -45,7 +45,9 @@ class Bleu(Metric):
         tokenise = _tokeniser()
         statistics = np.asarray(
             [
-                _statistics(tokenise(self._clean(prediction)), tokenise(self._clean(reference)))
+                ngram_statistics(
+                    tokenise(self._clean(prediction)), tokenise(self._clean(reference))
+                )
                 for prediction, reference in zip(predictions, references, strict=True)
             ],
             dtype=np.float64,
@@ -79,7 +81,8 @@ def _tokeniser() -> Callable[[str], tuple[str, ...]]:
     return tokenise
 
 
-def _statistics(prediction: Sequence[str], reference: Sequence[str]) -> list[float]:
+def ngram_statistics(prediction: Sequence[str], reference: Sequence[str]) -> list[float]:
+    """`Bleu.statistics` of a pair of token lists: clipped matches, possible n-grams, lengths."""
     matches, possible = [], []
     for order in ORDERS:
         found = Counter(zip(*(prediction[start:] for start in range(order)), strict=False))

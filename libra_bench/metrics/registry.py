@@ -49,6 +49,30 @@ PROFILES: dict[str, dict[str, Entry]] = {
             settings={"cleaning": "libra"},
         ),
     },
+    "coco": {
+        "bleu": Entry(
+            "libra_bench.metrics.coco_bleu:CocoBleu",
+            "Corpus BLEU-1 to BLEU-4 over PTB tokens without punctuation",
+        ),
+        "meteor": Entry(
+            "libra_bench.metrics.coco_meteor:CocoMeteor",
+            "Corpus METEOR 1.5 with stems, synonyms and paraphrases",
+        ),
+        "rouge_l": Entry(
+            "libra_bench.metrics.coco_rouge_l:CocoRougeL",
+            "Mean F-measure (beta 1.2) of the longest common subsequence",
+        ),
+        "cider": Entry(
+            "libra_bench.metrics.cider:Cider",
+            "Mean CIDEr-D: n-grams weighted by their rarity among the references",
+        ),
+    },
+    "rexrank": {
+        "bleu": Entry(
+            "libra_bench.metrics.rexrank_bleu:RexrankBleu",
+            "Mean sentence BLEU-2 over words, smoothed",
+        ),
+    },
 }
 
 
@@ -114,6 +138,12 @@ def _metrics(profile: str) -> dict[str, Entry]:
 def _entry(name: str, profile: str) -> Entry:
     metrics = _metrics(profile)
     if name not in metrics:
+        elsewhere = [other for other, entries in PROFILES.items() if name in entries]
+        if elsewhere:
+            raise InputError(
+                f"metric {name!r} is not part of profile {profile!r}, but of "
+                f"{' and '.join(elsewhere)}; {profile!r} has {', '.join(metrics)}"
+            )
         raise unknown_name(f"metric of profile {profile!r}", name, metrics)
     return metrics[name]
 

@@ -1,0 +1,120 @@
+"""MIMIC-CXR as PhysioNet ships it: tables, reports, JPG or DICOM images, below one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.records import Example
+from libra_bench.data.cohort import Cohort, Dropped
+from libra_bench.data.pairing import FRONTAL, pair, with_paths
+from libra_bench.data.prompts import question
+from libra_bench.data.sections import decode, parse
+from libra_bench.data.tables import SPLITS, join, read_metadata, read_splits
+
+SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
+METADATA_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
+PAGE = (
+    "https://physionet.org/content/mimic-cxr-jpg/ (tables and images) and "
+    "https://physionet.org/content/mimic-cxr/ (reports); both need a credentialed PhysioNet "
+    "account. `libra-bench` without --data runs on a synthetic cohort of the same form"
+)
+
+
+def load(path: str, *, split: str | None, prior_policy: str | None, section: str) -> Cohort:
+    """Frontal images whose report has the wanted section, an example each.
+
+    Priors are chosen among the frontal images (`libra` unless another policy is named).
+
+    Raises:
+        MissingResourceError: files of the collection that are not there.
+        InputError: tables that are not as PhysioNet ships them, an unknown split.
+    """
+    root = Path(path)
+    missing = [name for name in (SPLIT_FILE, METADATA_FILE, "files") if not (root / name).exists()]
+    if missing:
+        raise MissingResourceError(f"MIMIC-CXR is not in {root}: no {', '.join(missing)}", PAGE)
+    if split is not None and split not in SPLITS:
+        raise InputError(f"split {split!r}: MIMIC-CXR has {', '.join(SPLITS)}")
+    policy = prior_policy or "libra"
+    images = join(read_metadata(root / METADATA_FILE), read_splits(root / SPLIT_FILE))
+    # Priors never cross a split, and nothing of the other splits is needed beyond here.
+    chosen = images[images["split"] == split] if split else images
+    paired = with_paths(pair(chosen, policy, views="frontal"))
+    reports, dropped = _reports(root, paired, section)
+    examples = []
+    for row in paired.itertuples():
+        sections = reports.get(row.study_id)
+        if sections is not None:
+            examples.append(_example(root, row, sections, section, policy))
+    lateral = int((~chosen["view"].isin(FRONTAL)).sum())
+    notes = [f"{len(dropped)} studies without {section} are left out"] if dropped else []
+    return Cohort(
+        name=root.resolve().name,
+        spec=path,
+        examples=examples,
+        image_root=root,
+        sources=[root / SPLIT_FILE, root / METADATA_FILE],
+        notes=notes,
+        dropped=dropped,
+        settings={
+            "split": split or "all",
+            "prior_policy": policy,
+            "views": "frontal, chosen before pairing",
+            "images_of_other_views": str(lateral),
+        },
+    )
+
+
+def _reports(
+    root: Path, paired: pd.DataFrame, section: str
+) -> tuple[dict[str, dict[str, str]], list[Dropped]]:
+    """Sections of each study that has the wanted one, and the studies that have not."""
+    reports: dict[str, dict[str, str]] = {}
+    dropped = []
+    studies = paired.drop_duplicates("study_id")
+    for subject, study in zip(studies["subject_id"], studies["study_id"], strict=True):
+        file = root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}.txt"
+        if not file.is_file():
+            dropped.append(Dropped(study, f"no report {file.relative_to(root)}"))
+            continue
+        sections = parse(decode(file.read_bytes(), str(file)))
+        if sections.get(section):
+            reports[study] = sections
+        else:
+            dropped.append(Dropped(study, f"no {section} in its report"))
+    return reports, dropped
+
+
+def _example(
+    root: Path,
+    row: tuple,
+    sections: dict[str, str],
+    section: str,
+    policy: str,  # type: ignore[type-arg]
+) -> Example:
+    images = [_existing(root, row.image)]
+    if row.prior_image:
+        images.append(_existing(root, row.prior_image))
+    return Example.model_validate(
+        {
+            **{name: " ".join(text.split()) for name, text in sections.items()},
+            "question_id": row.dicom_id,
+            "image": images,
+            "text": question(sections, section),
+            "reference": " ".join(sections[section].split()),
+            "subject_id": row.subject_id,
+            "study_id": row.study_id,
+            "split": row.split,
+            "view": row.view,
+            "prior_policy": policy,
+        }
+    )
+
+
+def _existing(root: Path, image: str) -> str:
+    """The DICOM file where only that is there (MIMIC-CXR rather than MIMIC-CXR-JPG)."""
+    dicom = image.removesuffix(".jpg") + ".dcm"
+    return dicom if not (root / image).is_file() and (root / dicom).is_file() else image

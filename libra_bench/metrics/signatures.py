@@ -24,7 +24,7 @@ def differing_parts(first: str, second: str, ignored: Sequence[str] = ()) -> lis
     one, two = parts_of(first), parts_of(second)
     phrases = []
     for key in dict.fromkeys([*one, *two]):
-        there, here = one.get(key, "none"), two.get(key, "none")
+        there, here = one.get(key, "absent"), two.get(key, "absent")
         if key not in ignored and there != here and UNKNOWN not in (there, here):
             phrases.append(f"{key} {there} there, {here} here")
     return phrases

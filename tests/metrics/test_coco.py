@@ -84,7 +84,7 @@ def test_meteor(parity: Path) -> None:
     assert found["equal"] == found["not latin"] == pytest.approx(100)
     assert found["empty"] == found["no words"] == 0
     assert 0 < found["long"] < 1
-    assert found["bars"] > 40
+    assert found["bars"] > 20  # the tokens around the bars still match
 
 
 def test_corpus_figures_come_from_sums_of_statistics(parity: Path) -> None:

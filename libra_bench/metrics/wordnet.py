@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import socket
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
@@ -131,15 +132,21 @@ def _debian_complete() -> bool:
 def _copy_debian(target: Path) -> None:
     """An NLTK corpus from Debian's files.
 
-    Copies, not links: NLTK refuses files outside its data folders.
+    Copies, not links: NLTK refuses files outside its data folders. The folder appears whole or
+    not at all, and of two processes that make it at once the first wins.
     """
-    building = target.with_name(f".{target.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    for name in FILES:
-        shutil.copyfile(DEBIAN / name, building / name)
-    (building / "lexnames").write_text(lexnames())
-    building.rename(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".wordnet.") as building:
+        made = Path(building) / target.name
+        made.mkdir()
+        for name in FILES:
+            shutil.copyfile(DEBIAN / name, made / name)
+        (made / "lexnames").write_text(lexnames(), encoding="utf-8")
+        try:
+            made.rename(target)
+        except OSError:
+            if not (target / "lexnames").is_file():
+                raise
 
 
 def lexnames() -> str:
@@ -162,9 +169,16 @@ def _download(package: str) -> bool:
 
     if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("LIBRA_BENCH_OFFLINE"):
         return False
-    # The downloader prints its failures; the caller says what follows from them.
-    with _short_timeout(10), contextlib.redirect_stderr(io.StringIO()):
-        return bool(nltk.download(package, download_dir=str(cache_dir("nltk_data")), quiet=True))
+    # The downloader tells its failures to a stream; the caller says what follows from them.
+    with _short_timeout(10):
+        return bool(
+            nltk.download(
+                package,
+                download_dir=str(cache_dir("nltk_data")),
+                quiet=True,
+                print_error_to=io.StringIO(),
+            )
+        )
 
 
 @contextlib.contextmanager

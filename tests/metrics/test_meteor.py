@@ -1,0 +1,139 @@
+"""METEOR against NLTK's own, and where WordNet comes from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from libra_bench.core.errors import MissingResourceError
+from libra_bench.metrics import wordnet as resources
+from libra_bench.metrics.cleaning import libra
+from libra_bench.metrics.meteor import Meteor
+
+
+@pytest.fixture
+def _wordnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBRA_BENCH_OFFLINE", "1")
+    try:
+        Meteor().check()
+    except MissingResourceError as gap:
+        pytest.skip(str(gap))
+
+
+@pytest.fixture
+def _fresh() -> object:
+    """Look for the resources anew, and forget what a test found."""
+    import nltk
+
+    before = list(nltk.data.path)
+    resources.wordnet.cache_clear()
+    resources.word_tokeniser.cache_clear()
+    yield
+    nltk.data.path[:] = before
+    resources.wordnet.cache_clear()
+    resources.word_tokeniser.cache_clear()
+
+
+def one(prediction: str, reference: str) -> float:
+    return float(Meteor().score([prediction], [reference]).values["meteor"][0])
+
+
+@pytest.mark.usefixtures("_wordnet")
+def test_equal_to_nltk(parity: Path) -> None:
+    import nltk
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    from nltk.translate.meteor_score import meteor_score
+
+    with pytest.warns(UserWarning, match="multilingual"):
+        reader = WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
+    _, tokenise = resources.word_tokeniser()
+    lines = (parity / "metrics" / "iu_valid.jsonl").read_text().splitlines()[:120]
+    rows = [json.loads(line) for line in lines]
+    expected = [
+        100
+        * meteor_score(
+            [tokenise(libra(row["reference"]))],
+            tokenise(libra(row["prediction"])),
+            wordnet=reader,
+            alpha=0.9,
+            beta=3.0,
+            gamma=0.5,
+        )
+        for row in rows
+    ]
+    found = Meteor().score([row["prediction"] for row in rows], [row["reference"] for row in rows])
+    np.testing.assert_allclose(found.values["meteor"], expected, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("_wordnet")
+def test_by_hand() -> None:
+    # All 4 words match in one run: penalty .5 x (1/4)^3.
+    assert one("the heart is normal", "the heart is normal") == pytest.approx(100 * (1 - 0.5 / 64))
+    # "lungs" has the stem of "lung"; "normal" is nowhere: P 1/1, R 1/2, one chunk of one word.
+    mean = 0.5 / (0.9 * 1 + 0.1 * 0.5)
+    assert one("lungs", "lung normal") == pytest.approx(100 * mean * 0.5)
+    # A synonym counts as a match where both words are their own stems ("bad", "big"), not where
+    # NLTK has cut one of them ("large" to "larg") before it looks for synonyms.
+    assert one("bad", "big") == pytest.approx(50)
+    assert one("big", "large") == 0
+    assert one("heart", "effusion") == 0
+
+
+@pytest.mark.usefixtures("_wordnet")
+def test_odd_texts_have_an_answer() -> None:
+    predictions = ["", "...", "心臓は正常", "word " * 10_000, None, "clear"]
+    references = ["clear", "clear", "心臓は正常", "word", "clear", ""]
+    report = Meteor().score(predictions, references)
+    np.testing.assert_array_equal(report.scored, [1, 1, 1, 1, 0, 0])
+    assert report.values["meteor"][0] == report.values["meteor"][1] == 0
+    assert report.values["meteor"][2] == pytest.approx(50)  # one word, one chunk
+
+
+@pytest.mark.usefixtures("_wordnet")
+def test_the_signature_names_the_sentence_splitter() -> None:
+    assert resources.word_tokeniser()[0] in Meteor().signature(3)
+    assert "punkt" in Meteor().signature(3)
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_without_wordnet_the_reason_and_the_command_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import nltk
+
+    monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("LIBRA_BENCH_OFFLINE", "1")
+    monkeypatch.setattr(nltk.data, "path", [])
+    monkeypatch.setattr(resources, "DEBIAN", tmp_path / "absent")
+    with pytest.raises(MissingResourceError, match="WordNet is not on this machine") as caught:
+        Meteor().check()
+    assert "apt-get install wordnet-base wordnet-sense-index" in caught.value.mend
+
+
+def test_a_corpus_is_made_once_and_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source, target = tmp_path / "debian", tmp_path / "nltk_data" / "corpora" / "wordnet"
+    source.mkdir()
+    for name in resources.FILES:
+        (source / name).write_text(name)
+    monkeypatch.setattr(resources, "DEBIAN", source)
+    resources._copy_debian(target)
+    resources._copy_debian(target)  # as a second process would
+    assert sorted(path.name for path in target.iterdir()) == sorted([*resources.FILES, "lexnames"])
+    assert [path.name for path in target.parent.iterdir()] == ["wordnet"]
+    (source / "data.noun").unlink()
+    with pytest.raises(FileNotFoundError):
+        resources._copy_debian(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_lexnames_are_wordnet_s() -> None:
+    lines = resources.lexnames().splitlines()
+    assert len(lines) == 45
+    # lexnames(5WN): the first, the last of each part of speech, and the odd one at the end.
+    assert lines[0] == "00\tadj.all\t3"
+    assert lines[3] == "03\tnoun.Tops\t1"
+    assert lines[28] == "28\tnoun.time\t1"
+    assert lines[29] == "29\tverb.body\t2"
+    assert lines[43] == "43\tverb.weather\t2"
+    assert lines[44] == "44\tadj.ppl\t3"

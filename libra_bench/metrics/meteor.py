@@ -18,7 +18,8 @@ class Meteor(MeanMetric):
 
     NLTK's `single_meteor_score` with alpha 0.9, beta 3, gamma 0.5, as Hugging Face `evaluate`
     calls it. NLTK looks for synonyms of what the stemmer left of a word, so that a synonym such as
-    "large", whose stem is "larg", is not found; so it is here. It is not METEOR 1.5, which COCO papers report: that is the profile `coco`.
+    "large", whose stem is "larg", is not found; so it is here. It is not METEOR 1.5, which COCO
+    papers report: that is the profile `coco`.
     """
 
     name: ClassVar[str] = "meteor"

@@ -11,7 +11,6 @@ import numpy as np
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
 from libra_bench.metrics.base import Metric
-from libra_bench.metrics.regression import Verdict, regressions
 from libra_bench.metrics.scoring import signature_of, statistics_of
 from libra_bench.metrics.signatures import differing_parts
 from libra_bench.stats.bootstrap import Finalise
@@ -22,8 +21,6 @@ from libra_bench.stats.paired import differences
 
 if TYPE_CHECKING:
     import pandas as pd
-
-__all__ = ["Comparison", "Verdict", "compare", "joint", "regressions"]
 
 
 @dataclass(frozen=True)

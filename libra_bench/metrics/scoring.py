@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.files import listing
+from libra_bench.core.records import is_missing
 from libra_bench.metrics.base import Metric, PerReport
 from libra_bench.stats.bootstrap import intervals
 
@@ -62,11 +64,21 @@ def score_texts(
     """Score n pairs of texts. A metric whose resources are missing is left out, with its reason.
 
     Args:
-        predictions, references: [n]; None where there is none.
+        predictions, references: [n]; None, or the NaN of pandas, where there is none.
         clusters: [n] the patient of each report, for the bootstrap; each report its own if None.
         trials, seed, level: of the bootstrap intervals.
         progress: hears the name of each metric as it starts.
+
+    Raises:
+        InputError: the lengths differ, or something is neither text nor missing; all such places
+            are named.
     """
+    predictions, references = _texts("prediction", predictions), _texts("reference", references)
+    lengths = {"predictions": len(predictions), "references": len(references)}
+    if clusters is not None:
+        lengths["clusters"] = len(clusters)
+    if len(set(lengths.values())) > 1:
+        raise InputError(", ".join(f"{count} {name}" for name, count in lengths.items()))
     patients = list(clusters) if clusters is not None else [str(n) for n in range(len(predictions))]
     scores = Scores()
     for metric in metrics:
@@ -98,6 +110,17 @@ def score_texts(
                 signature=metric.signature(scored),
             )
     return scores
+
+
+def _texts(kind: str, values: Sequence[str | None]) -> list[str | None]:
+    faults = [
+        f"{kind} {place}: a text was expected, not {value!r}"
+        for place, value in enumerate(values)
+        if not (isinstance(value, str) or is_missing(value))
+    ]
+    if faults:
+        raise InputError("texts that cannot be scored: " + listing(faults))
+    return [None if is_missing(value) else value for value in values]
 
 
 def to_frame(scores: Scores, metrics: Sequence[Metric]) -> pd.DataFrame:

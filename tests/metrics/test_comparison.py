@@ -72,6 +72,30 @@ def test_a_metric_without_its_resources_leaves_the_others_alone() -> None:
     assert heard == ["rouge_l", "bleu"]
 
 
+def test_what_pandas_calls_missing_is_unscored() -> None:
+    texts = pd.Series([None, float("nan"), *GOOD[2:]], dtype=object)
+    scores = score_texts(list(texts), REFERENCES, METRICS, trials=5)
+    assert scores.figures["bleu1"].unscored == 2
+    assert scores.figures["rouge_l"].n == 4
+
+
+def test_texts_that_are_none_are_all_named() -> None:
+    with pytest.raises(
+        InputError, match=r"(?s)prediction 0: .* not 3.*prediction 2: .* not \['a'\]"
+    ):
+        score_texts([3, "fine", ["a"]], ["x", "y", "z"], METRICS)  # type: ignore[list-item]
+    with pytest.raises(InputError, match="1 predictions, 2 references"):
+        score_texts(["a"], ["x", "y"], METRICS)
+    with pytest.raises(InputError, match="1 clusters"):
+        score_texts(["a", "b"], ["x", "y"], METRICS, clusters=["p"])
+
+
+def test_one_report_has_figures_without_an_interval() -> None:
+    figure = score_texts(["clear lungs"], ["clear lungs"], METRICS).figures["bleu1"]
+    assert figure.value == pytest.approx(100)
+    assert math.isnan(figure.low) and math.isnan(figure.high)
+
+
 def test_figures_come_back_from_a_stored_frame() -> None:
     scores = score_texts([None, *GOOD[1:]], REFERENCES, METRICS, trials=5)
     stored = io.BytesIO(to_frame(scores, METRICS).to_parquet(index=False))

@@ -82,7 +82,7 @@ def _models() -> Iterator[Finding]:
             f"model {entry.name}",
             place is not None,
             str(place) if place else "weights missing",
-            None if place else zoo.how_to_get(entry),
+            None if place else zoo.how_to_get(str(entry.hub_id)),
         )
 
 

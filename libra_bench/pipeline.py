@@ -144,20 +144,19 @@ def _generate(
 
 def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, Any]:
     """What decides the predictions; a resumed run must have the same."""
-    return _plain(
-        {
-            "model": settings.system.model,
-            "model_id": system.model_id,
-            "trained": system.trained,
-            "system": system.describe(),
-            "data": settings.data,
-            "cohort": cohort.name,
-            "cohort_settings": cohort.settings,
-            "dropped": len(cohort.dropped),
-            "limit": settings.limit,
-            "image_root": settings.system.image_root or cohort.image_root,
-        }
-    )
+    resolved = {
+        "model": settings.system.model,
+        "model_id": system.model_id,
+        "trained": system.trained,
+        "system": system.describe(),
+        "data": settings.data,
+        "cohort": cohort.name,
+        "cohort_settings": cohort.settings,
+        "dropped": len(cohort.dropped),
+        "limit": settings.limit,
+        "image_root": settings.system.image_root or cohort.image_root,
+    }
+    return {name: _plain(value) for name, value in resolved.items()}
 
 
 def _facts(resolved: Mapping[str, Any], progress: Progress) -> dict[str, Any]:

@@ -107,6 +107,17 @@ def generation_progress(label: str) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
+def count_progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar over things counted."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
 def steps_progress(label: str) -> Iterator[Callable[[str], None]]:
     """A spinner that names what is being done."""
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from libra_bench.cli.console import say
+from libra_bench.cli.console import say, warn
 
 app = typer.Typer(no_args_is_help=True, help="Write a run in a leaderboard's form.")
 
@@ -28,5 +28,7 @@ def rexrank(
     """Predictions as ReXrank takes them: {study_id: {…, model_prediction}}."""
     from libra_bench.export.rexrank import export as write
 
-    write(run, output, allow_missing=allow_missing)
-    say(f"wrote {output}")
+    exported = write(run, output, allow_missing=allow_missing)
+    say(f"wrote {exported.studies} studies to {output}")
+    if exported.empty:
+        warn(f"{len(exported.empty)} of them are empty: {', '.join(exported.empty)}")

@@ -24,7 +24,7 @@ def models(json: options.Json = False) -> None:
             (
                 row["name"],
                 "none needed" if row["kind"] == "baseline" else row["present"] or "missing",
-                row["size"],
+                f"{row['gigabytes_bfloat16']:.3g} GB" if row["gigabytes_bfloat16"] else "–",
                 row["section"],
                 row["conv_mode"] or "–",
                 row["licence"],

@@ -138,10 +138,10 @@ def _cut(text: str) -> tuple[list[str], list[str]]:
 @cache
 def _rules() -> Rules:
     folder = resources.files("libra_bench.data") / "constants"
-    with (folder / "section_names.csv").open(encoding="utf-8", newline="") as stream:
-        names = {row["header"]: row["section"] for row in csv.DictReader(stream)}
-    with (folder / "special_cases.csv").open(encoding="utf-8", newline="") as stream:
-        special = frozenset(row["study"] for row in csv.DictReader(stream))
+    headers = (folder / "section_names.csv").read_text(encoding="utf-8").splitlines()
+    names = {row["header"]: row["section"] for row in csv.DictReader(headers)}
+    studies = (folder / "special_cases.csv").read_text(encoding="utf-8").splitlines()
+    special = frozenset(row["study"] for row in csv.DictReader(studies))
     other = json.loads((folder / "section_rules.json").read_text(encoding="utf-8"))
     return Rules(
         names, tuple(other["contains_in_order"]), tuple(other["findings_if_contains"]), special

@@ -10,12 +10,12 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
 from libra_bench.data.cohort import Cohort
 from libra_bench.generation.baseline import BaselineSystem
+from libra_bench.generation.engines import ENGINES
 from libra_bench.generation.protocols import Decoding, protocol
 from libra_bench.generation.system import System
 from libra_bench.model import zoo
 from libra_bench.model.baselines import IndicationRetrieval, NormalTemplate
 
-ENGINES = ("fast", "reference")
 DEFAULT_PROTOCOL = "libra-paper"
 
 

@@ -148,7 +148,7 @@ def evaluate(
         level=settings.level,
         progress=on_step,
     )
-    frame = _identities(examples, matched).join(to_frame(scores, metrics))
+    frame = _identities(examples, matched, settings.profile).join(to_frame(scores, metrics))
     notes = []
     blank = [one.question_id for one in examples if not one.reference.strip()]
     if blank:
@@ -161,7 +161,15 @@ def evaluate(
         frame=frame,
         scores=scores,
         suffix=_made_by(matched),
-        subgroups=by_subgroup(frame, clusters, scores, metrics, settings),
+        subgroups=by_subgroup(
+            frame,
+            clusters,
+            scores.per_report,
+            metrics,
+            trials=settings.trials,
+            seed=settings.seed,
+            level=settings.level,
+        ),
         notes=notes,
     )
 
@@ -183,7 +191,9 @@ def match(examples: Sequence[Example], predictions: Sequence[Prediction]) -> lis
     return [by_id[example.question_id] for example in examples]
 
 
-def _identities(examples: Sequence[Example], predictions: Sequence[Prediction]) -> pd.DataFrame:
+def _identities(
+    examples: Sequence[Example], predictions: Sequence[Prediction], profile: str
+) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(
@@ -197,6 +207,7 @@ def _identities(examples: Sequence[Example], predictions: Sequence[Prediction]) 
             "status": [one.status for one in predictions],
             "words": [len(one.text.split()) for one in predictions],
             "reference_words": [len(one.reference.split()) for one in examples],
+            "profile": profile,
         }
     )
 

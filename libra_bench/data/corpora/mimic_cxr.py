@@ -45,14 +45,15 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     paired = with_paths(pair(chosen, policy, views="frontal"))
     reports, dropped = _reports(root, paired, section)
     examples = []
-    for row in paired.itertuples():
-        sections = reports.get(row.study_id)
+    for row in paired.to_dict("records"):
+        sections = reports.get(str(row["study_id"]))
         if sections is not None:
-            examples.append(_example(root, row, sections, section, policy))
+            fields = {str(name): str(value) for name, value in row.items()}
+            examples.append(_example(root, fields, sections, section, policy))
     lateral = int((~chosen["view"].isin(FRONTAL)).sum())
     notes = [f"{len(dropped)} studies without {section} are left out"] if dropped else []
     return Cohort(
-        name=root.resolve().name,
+        name="mimic-cxr",
         spec=path,
         examples=examples,
         image_root=root,
@@ -89,26 +90,20 @@ def _reports(
 
 
 def _example(
-    root: Path,
-    row: tuple,
-    sections: dict[str, str],
-    section: str,
-    policy: str,  # type: ignore[type-arg]
+    root: Path, row: dict[str, str], sections: dict[str, str], section: str, policy: str
 ) -> Example:
-    images = [_existing(root, row.image)]
-    if row.prior_image:
-        images.append(_existing(root, row.prior_image))
+    images = [row["image"], row["prior_image"]] if row["prior_image"] else [row["image"]]
     return Example.model_validate(
         {
             **{name: " ".join(text.split()) for name, text in sections.items()},
-            "question_id": row.dicom_id,
-            "image": images,
+            "question_id": row["dicom_id"],
+            "image": [_existing(root, image) for image in images],
             "text": question(sections, section),
             "reference": " ".join(sections[section].split()),
-            "subject_id": row.subject_id,
-            "study_id": row.study_id,
-            "split": row.split,
-            "view": row.view,
+            "subject_id": row["subject_id"],
+            "study_id": row["study_id"],
+            "split": row["split"],
+            "view": row["view"],
             "prior_policy": policy,
         }
     )

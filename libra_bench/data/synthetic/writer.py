@@ -245,16 +245,16 @@ def _write_image(
 
 def _write_dicom(path: Path, image: Image.Image) -> None:
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-    storage = "1.2.840.10008.5.1.4.1.1.1.1"
+    storage = DigitalXRayImageStorageForPresentation
     # A fixed root and the file's own hexadecimal name make the same bytes for the same seed.
-    identity = f"2.25.{int(path.stem.replace('-', '')[:30], 16)}"
+    identity = UID(f"2.25.{int(path.stem.replace('-', '')[:30], 16)}")
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = storage
     meta.MediaStorageSOPInstanceUID = identity
-    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data = FileDataset(path, {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = storage, identity
     data.Modality, data.PhotometricInterpretation = "DX", "MONOCHROME2"
     data.Rows, data.Columns = image.height, image.width

@@ -1,0 +1,72 @@
+"""Decoding one study through `transformers`' own `generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from libra_bench.generation.protocols import Decoding
+from libra_bench.generation.study import Study
+from libra_bench.model.libra import LibraModel
+
+
+def decode(
+    model: LibraModel,
+    study: Study,
+    image: Tensor,
+    decoding: Decoding,
+    eos_token_ids: Sequence[int],
+    pad_token_id: int,
+) -> list[int]:
+    """New token ids, the end token included.
+
+    Args:
+        image: the study's vectors [patches, hidden].
+    """
+    embeds = model.embed(study.prompt_ids, image).unsqueeze(0)
+    ids = study.prompt_ids.unsqueeze(0).to(model.device)
+    language_model: Any = model.language_model
+    # The ids go along with the vectors: the n-gram ban looks at the prompt's ids, the -200 too.
+    with torch.random.fork_rng(devices=_devices(model), enabled=decoding.do_sample):
+        if decoding.do_sample:
+            torch.manual_seed(decoding.seed_of(study.key))
+        answer = language_model.generate(
+            input_ids=ids,
+            inputs_embeds=embeds,
+            attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long, device=model.device),
+            eos_token_id=list(eos_token_ids),
+            pad_token_id=pad_token_id,
+            use_cache=True,
+            **_settings(decoding),
+        )
+    return _cut_after_end(answer[0, ids.shape[1] :].tolist(), eos_token_ids)
+
+
+def _settings(decoding: Decoding) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "num_beams": decoding.num_beams,
+        "length_penalty": decoding.length_penalty,
+        "no_repeat_ngram_size": decoding.no_repeat_ngram_size,
+        "max_new_tokens": decoding.max_new_tokens,
+        "min_new_tokens": decoding.min_new_tokens or None,
+        "do_sample": decoding.do_sample,
+    }
+    if decoding.do_sample:
+        for name in ("temperature", "top_p", "top_k"):
+            settings[name] = getattr(decoding, name)
+    return settings
+
+
+def _devices(model: LibraModel) -> list[torch.device]:
+    return [model.device] if model.device.type == "cuda" else []
+
+
+def _cut_after_end(ids: list[int], eos_token_ids: Sequence[int]) -> list[int]:
+    """Ids up to and with the first end token; what follows is padding."""
+    for place, one in enumerate(ids):
+        if one in eos_token_ids:
+            return ids[: place + 1]
+    return ids

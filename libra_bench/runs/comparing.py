@@ -1,0 +1,90 @@
+"""Comparing runs with each other, and with a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import read_json
+from libra_bench.metrics import registry
+from libra_bench.metrics.comparison import Comparison, compare
+from libra_bench.metrics.regression import Verdict, regressions
+from libra_bench.metrics.scoring import scored_metrics
+from libra_bench.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare_runs(
+    places: Sequence[Path],
+    *,
+    metrics: Sequence[str] | None = None,
+    trials: int = 10_000,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare runs on the same reports; the first is the baseline.
+
+    Args:
+        places: run folders or `scores.parquet` files.
+        metrics: names; None for all that every run has scored.
+
+    Raises:
+        InputError: no scores, other reports, other profiles or settings.
+    """
+    frames = {_label(place, places): read_scores(place) for place in places}
+    profiles = {str(frame["profile"].iloc[0]) for frame in frames.values()}
+    if len(profiles) > 1:
+        raise InputError(f"runs of different profiles cannot be compared: {sorted(profiles)}")
+    shared = [
+        name
+        for name in scored_metrics(next(iter(frames.values())))
+        if all(name in scored_metrics(frame) for frame in frames.values())
+    ]
+    missing = [name for name in metrics or [] if name not in shared]
+    if missing or not shared:
+        raise InputError(
+            f"not scored in every run: {', '.join(missing) or 'any metric'}; "
+            f"scored in all: {', '.join(shared) or 'none'}"
+        )
+    profile = profiles.pop()
+    chosen = [registry.create(name, profile) for name in metrics or shared]
+    return compare(frames, chosen, trials=trials, seed=seed)
+
+
+def check_run(run: Path, baseline: Path) -> list[Verdict]:
+    """Hold a run against a baseline: a `summary.json`, or what `score --json` printed.
+
+    Raises:
+        InputError: no such files, or figures that were made in different ways.
+    """
+    return regressions(RunFolder.open(run).summary(), read_json(baseline))
+
+
+def read_scores(place: Path) -> pd.DataFrame:
+    """The scores of a run folder or of a Parquet file.
+
+    Raises:
+        InputError: none there, or no table of scores.
+    """
+    import pandas as pd
+
+    file = RunFolder.open(place).scores_file if place.is_dir() else place
+    if not file.is_file():
+        raise InputError(f"{file}: no scores there; the run has not been scored")
+    try:
+        frame = pd.read_parquet(file)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: not a Parquet table ({error})") from None
+    if "profile" not in frame.columns or frame.empty:
+        raise InputError(f"{file}: no scores of libra_bench in it")
+    return frame
+
+
+def _label(place: Path, places: Sequence[Path]) -> str:
+    """The folder's name; its path where two have the same name."""
+    names = [(one if one.is_dir() else one.parent).resolve().name for one in places]
+    own = (place if place.is_dir() else place.parent).resolve().name
+    return own if names.count(own) == 1 else str(place)

@@ -42,10 +42,10 @@ def load_image(path: Path) -> Image.Image:
     try:
         if path.suffix.lower() in (".dcm", ".dicom"):
             return _load_dicom(path)
-        with Image.open(path) as image:
-            if image.width * image.height > LARGEST:
-                raise InputError(f"{path}: {image.width} × {image.height} pixels are too many")
-            image = ImageOps.exif_transpose(image)
+        with Image.open(path) as opened:
+            if opened.width * opened.height > LARGEST:
+                raise InputError(f"{path}: {opened.width} × {opened.height} pixels are too many")
+            image = ImageOps.exif_transpose(opened)
             if image.mode.startswith(("I", "F")):
                 return _from_grey(np.asarray(image, dtype=np.float64))
             return image.convert("RGB")

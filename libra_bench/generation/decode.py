@@ -28,12 +28,11 @@ def decode(
     """
     embeds = model.embed(study.prompt_ids, image).unsqueeze(0)
     ids = study.prompt_ids.unsqueeze(0).to(model.device)
-    language_model: Any = model.language_model
     # The ids go along with the vectors: the n-gram ban looks at the prompt's ids, the -200 too.
     with torch.random.fork_rng(devices=_devices(model), enabled=decoding.do_sample):
         if decoding.do_sample:
             torch.manual_seed(decoding.seed_of(study.key))
-        answer = language_model.generate(
+        answer = model.language_model.generate(
             input_ids=ids,
             inputs_embeds=embeds,
             attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long, device=model.device),

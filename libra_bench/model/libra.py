@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from libra_bench.core.errors import InputError
 from libra_bench.model.configuration import IMAGE_TOKEN, LibraConfig
@@ -41,7 +43,7 @@ class LibraModel(nn.Module):
             language.hidden_size,
             language.num_attention_heads,
         )
-        self.language_model = language_model
+        self.language_model: Any = language_model
 
     @property
     def device(self) -> torch.device:
@@ -83,7 +85,7 @@ class LibraModel(nn.Module):
         labels: Sequence[Tensor] | None,
         current: Tensor,
         prior: Tensor | None,
-    ):  # type: ignore[no-untyped-def]
+    ) -> CausalLMOutputWithPast:
         """Logits, and the loss where labels are given.
 
         Args:

@@ -24,7 +24,7 @@ from libra_bench.model.tokenizer import Tokenizer, load_tokenizer
 from libra_bench.model.weights import fingerprint, read_folder, read_weights, weight_files
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PretrainedConfig
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CONNECTOR, TOWER = "model.mm_projector.", "model.vision_tower.vision_tower."
@@ -262,7 +262,7 @@ def _encoder_settings(tower: Path) -> PretrainedConfig:
 
 
 def _with_weights(
-    kind: type[PreTrainedModel],
+    kind: Any,
     settings: PretrainedConfig,
     state: dict[str, Tensor],
     label: str,
@@ -275,6 +275,8 @@ def _with_weights(
     first = next((one for one in state.values() if one.is_floating_point()), None)
     if first is None:
         raise InputError(f"{label} has no weights among the files")
+    model: nn.Module
+    report: dict[str, Any]
     try:
         with _without_bars():
             model, report = kind.from_pretrained(

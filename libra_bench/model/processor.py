@@ -71,7 +71,8 @@ class ImageProcessor:
         if self.crop is not None:
             image = _centre_crop(image, self.crop)
         values = np.asarray(image, dtype=np.float32) * np.float32(self.rescale)
-        values = (values - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (np.asarray(row, dtype=np.float32) for row in (self.mean, self.std))
+        values = (values - mean) / std
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
     def _colour(self, padding: Padding) -> tuple[int, ...]:

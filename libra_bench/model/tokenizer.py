@@ -57,7 +57,7 @@ class SentencePieceTokenizer:
         for number in (self._model.bos_id(), self._model.eos_id(), self._model.unk_id()):
             if number >= 0:
                 self._special.setdefault(self._model.id_to_piece(number), number)
-        self.bos_token_id = self._id(settings.get("bos_token"), self._model.bos_id())
+        self.bos_token_id: int | None = self._id(settings.get("bos_token"), self._model.bos_id())
         self.eos_token_id = self._id(settings.get("eos_token"), self._model.eos_id())
         self.pad_token_id = self._id(settings.get("pad_token"), self._model.unk_id())
         self._add_bos = bool(settings.get("add_bos_token", True))
@@ -70,7 +70,7 @@ class SentencePieceTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text."""
-        ids = [self.bos_token_id] if self._add_bos else []
+        ids = [self.bos_token_id] if self._add_bos and self.bos_token_id is not None else []
         for part in self._cut.split(text):
             if part in self._special:
                 ids.append(self._special[part])

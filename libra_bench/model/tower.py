@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +21,7 @@ class VisionTower(nn.Module):
 
     def __init__(self, encoder: nn.Module, config: LibraConfig) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder: Any = encoder
         self.select_layer = config.select_layer
         self.maira_feature_norm = config.maira_feature_norm
         if config.select_feature not in ("patch", "cls_patch"):

@@ -49,8 +49,7 @@ def _as_prediction(value: dict[str, Any]) -> dict[str, Any]:
 
 def _as_example(value: dict[str, Any]) -> dict[str, Any]:
     known = {key: value[key] for key in ("subject_id", "study_id", "split", "view") if key in value}
-    return {
-        **known,
+    return known | {
         "question_id": value.get("question_id"),
         "text": value.get("prompt") or "",
         "image": value.get("image") or [],

@@ -3,6 +3,8 @@
 import json
 import math
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -206,6 +208,16 @@ def test_each_metric_is_listed_with_what_it_gives(profile: str) -> None:
         assert row["outputs"] and row["version"] and row["description"] and row["range"]
     outputs = [output for row in listed for output in row["outputs"]]
     assert len(outputs) == len(set(outputs)), "two figures of one profile share a name"
+
+
+def test_listing_loads_nothing_heavy() -> None:
+    heavy = ["torch", "transformers", "pandas", "nltk", "sacrebleu"]
+    code = (
+        "import sys; from libra_bench.metrics import registry; registry.listing(); "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
 
 
 def test_core_metrics_are_libra_s_own() -> None:

@@ -92,6 +92,7 @@ def evaluate(
     """
     watch = observer or Silence()
     settings.scoring.check()
+    settings.system.check()
     with watch.step("reading the data"):
         cohort = load(
             settings.data,

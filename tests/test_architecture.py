@@ -17,7 +17,7 @@ ALLOWED = {
     "model": {"core", "data"},
     "generation": {"core", "data", "model"},
     "runs": {"core", "metrics", "stats"},
-    "report": {"core", "metrics", "runs"},
+    "report": {"core", "data", "metrics", "runs"},
     "export": {"core", "runs"},
 }
 LARGEST_FILE = 400

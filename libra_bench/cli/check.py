@@ -25,7 +25,7 @@ def check(
 
     verdicts = check_run(run, baseline)
     if json:
-        print_json([verdict.__dict__ for verdict in verdicts])
+        print_json([{**one.__dict__, "regressed": one.regressed} for one in verdicts])
     else:
         table(
             ("metric", "baseline", "now", "verdict"),

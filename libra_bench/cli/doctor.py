@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import typer
+
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json, table
+from libra_bench.cli.console import print_json
 
 
 def doctor(json: options.Json = False) -> None:
@@ -14,7 +16,8 @@ def doctor(json: options.Json = False) -> None:
     if json:
         print_json([finding.__dict__ for finding in findings])
         return
-    table(
-        ("", "what", "found", "to mend it"),
-        [("✓" if one.ok else "✗", one.what, one.found, one.mend or "") for one in findings],
-    )
+    for one in findings:
+        typer.secho("✓ " if one.ok else "✗ ", fg="green" if one.ok else "yellow", nl=False)
+        typer.echo(f"{one.what}: {one.found}")
+        if one.mend:
+            typer.echo(f"    to mend it: {one.mend}")

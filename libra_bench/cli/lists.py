@@ -23,7 +23,11 @@ def models(json: options.Json = False) -> None:
         [
             (
                 row["name"],
-                "none needed" if row["kind"] == "baseline" else row["present"] or "missing",
+                "none needed"
+                if row["kind"] == "baseline"
+                else "present"
+                if row["present"]
+                else "missing",
                 f"{row['gigabytes_bfloat16']:.3g} GB" if row["gigabytes_bfloat16"] else "–",
                 row["section"],
                 row["conv_mode"] or "–",
@@ -32,7 +36,7 @@ def models(json: options.Json = False) -> None:
             for row in rows
         ],
     )
-    say("`libra-bench doctor` says how to get what is missing.")
+    say("`libra-bench doctor` says where they are and how to get what is missing.")
 
 
 def metrics(

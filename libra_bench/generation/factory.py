@@ -39,6 +39,19 @@ class SystemSettings:
     corpus: str | None = None
     """Training reports for `indication-retrieval`, as a data spec."""
 
+    def check(self) -> None:
+        """Refuse wrong names and missing weights before any data is read.
+
+        Raises:
+            InputError: an unknown model, engine or protocol, or settings that contradict.
+            MissingResourceError: a named model whose weights are not on this machine.
+        """
+        if self.engine not in ENGINES:
+            raise unknown_name("engine", self.engine, ENGINES)
+        self.decoding()
+        if not Path(self.model).is_dir():
+            zoo.require(zoo.find(self.model))
+
     def decoding(self) -> Decoding:
         """The protocol with its overrides.
 
@@ -57,8 +70,7 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
     Raises:
         InputError: an unknown name, settings that do not fit, weights that are not there.
     """
-    if settings.engine not in ENGINES:
-        raise unknown_name("engine", settings.engine, ENGINES)
+    settings.check()
     if not Path(settings.model).is_dir() and zoo.find(settings.model).kind == "baseline":
         return _baseline(settings, cohort)
     from libra_bench.generation.libra import LibraSystem

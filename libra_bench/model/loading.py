@@ -126,12 +126,9 @@ def _find(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
     entry = zoo.find(str(name))
     if entry.kind == "baseline":
         raise InputError(f"{name} is a text-only baseline; it has no weights to load")
+    zoo.require(entry)
     folder = zoo.is_present(entry)
-    if folder is None:
-        raise MissingResourceError(
-            f"the weights of {name} ({entry.hub_id}) are not on this machine",
-            zoo.how_to_get(str(entry.hub_id)),
-        )
+    assert folder is not None
     return folder, entry
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.core.names import unknown_name
 
 
@@ -65,7 +66,7 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "libra-3b",
             "model",
-            "Libra v1.0: RAD-DINO, TAC, Llama-3.2-3B",
+            "Libra v1.0: RAD-DINO, TAC, Llama-3.2-3B (its conversation mode is not verified)",
             hub_id="X-iZhang/libra-v1.0-3b",
             tower="microsoft/rad-dino",
             conv_mode="libra_llama_3",
@@ -123,6 +124,19 @@ def is_present(entry: ZooEntry) -> Path | None:
     if entry.kind == "baseline":
         return None
     return _TINY if entry.hub_id is None else locate(entry.hub_id)
+
+
+def require(entry: ZooEntry) -> None:
+    """Make sure that a model can be loaded.
+
+    Raises:
+        MissingResourceError: its weights are not on this machine.
+    """
+    if entry.kind == "model" and is_present(entry) is None:
+        raise MissingResourceError(
+            f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
+            how_to_get(str(entry.hub_id)),
+        )
 
 
 def locate(hub_id: str) -> Path | None:

@@ -39,9 +39,9 @@ def _as_prediction(value: dict[str, Any]) -> dict[str, Any]:
     # Metric corpora call the text `prediction`. A missing text is a report that was never
     # delivered: unscored. An empty one was delivered and is scored.
     text = value.get("text", value.get("prediction"))
-    if is_missing(text):
-        return {"error": "no text", **value, "text": "", "status": "failed"}
     fields = {**value, "text": text}
+    if is_missing(text):
+        fields = {"error": "no text", **value, "text": "", "status": "failed"}
     if "reference" in value and is_missing(value["reference"]):
         fields["reference"] = ""
     return fields

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ from libra_bench.data.tables import SPLITS, join, read_metadata, read_splits
 
 SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
 METADATA_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
+REPORTS_FILE = "mimic-cxr-reports.zip"
 PAGE = (
     "https://physionet.org/content/mimic-cxr-jpg/ (tables and images) and "
     "https://physionet.org/content/mimic-cxr/ (reports); both need a credentialed PhysioNet "
@@ -76,17 +79,32 @@ def _reports(
     reports: dict[str, dict[str, str]] = {}
     dropped = []
     studies = paired.drop_duplicates("study_id")
+    read = _reader(root)
     for subject, study in zip(studies["subject_id"], studies["study_id"], strict=True):
-        file = root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}.txt"
-        if not file.is_file():
-            dropped.append(Dropped(study, f"no report {file.relative_to(root)}"))
+        name = f"files/p{subject[:2]}/p{subject}/s{study}.txt"
+        content = read(name)
+        if content is None:
+            dropped.append(Dropped(study, f"no report {name}"))
             continue
-        sections = parse(decode(file.read_bytes(), str(file)))
+        sections = parse(decode(content, name))
         if sections.get(section):
             reports[study] = sections
         else:
             dropped.append(Dropped(study, f"no {section} in its report"))
     return reports, dropped
+
+
+def _reader(root: Path) -> Callable[[str], bytes | None]:
+    """Reads a report by its name: from `mimic-cxr-reports.zip` where that is, else unpacked."""
+    packed = root / REPORTS_FILE
+    if not packed.is_file():
+        return lambda name: (root / name).read_bytes() if (root / name).is_file() else None
+    try:
+        archive = zipfile.ZipFile(packed)
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{packed}: not a zip archive ({error})") from None
+    names = set(archive.namelist())
+    return lambda name: archive.read(name) if name in names else None
 
 
 def _example(

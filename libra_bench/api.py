@@ -1,0 +1,142 @@
+"""What the shell can do, a notebook can. Everything here is reached as `libra_bench.NAME`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from libra_bench.core.records import Example, Prediction
+
+if TYPE_CHECKING:
+    from libra_bench.metrics.comparison import Comparison
+    from libra_bench.metrics.scoring import Scores
+
+
+def score(
+    predictions: Sequence[str | None],
+    references: Sequence[str | None],
+    metrics: Sequence[str] | None = None,
+    *,
+    profile: str = "libra",
+    options: Mapping[str, Mapping[str, str]] | None = None,
+    clusters: Sequence[str] | None = None,
+    trials: int = 1000,
+    seed: int = 0,
+) -> Scores:
+    """Score texts.
+
+    Args:
+        predictions, references: [n] texts, pair by pair; None where there is none.
+        metrics: names; None for the profile's core metrics.
+        profile: `libra`, `coco` or `rexrank`.
+        options: settings of single metrics, by metric name and key.
+        clusters: [n] patients, so that the intervals resample patients.
+
+    Returns:
+        Figures with intervals and signatures, and each report's own.
+
+    Raises:
+        InputError: unknown names, or lengths that differ.
+
+    Example:
+        >>> import libra_bench
+        >>> scores = libra_bench.score(["Clear lungs."], ["The lungs are clear."], ["rouge_l"])
+        >>> round(scores.figures["rouge_l"].value, 2)
+        33.33
+    """
+    from libra_bench.metrics import registry
+    from libra_bench.metrics.scoring import score_texts
+
+    names = list(metrics) if metrics else registry.core(profile)
+    chosen = [registry.create(name, profile, (options or {}).get(name)) for name in names]
+    return score_texts(predictions, references, chosen, clusters=clusters, trials=trials, seed=seed)
+
+
+class Model:
+    """A model ready to write reports; made by `load_model`."""
+
+    def __init__(self, system: Any) -> None:
+        self._system = system
+        self.model_id: str = system.model_id
+        self.trained: bool = system.trained
+        """False where the weights are random, and the texts mean nothing."""
+
+    def generate(self, examples: Sequence[Example]) -> list[Prediction]:
+        """One prediction an example, in their order; failed ones say why.
+
+        Raises:
+            InputError: no example has an image that can be used.
+        """
+        self._system.check(examples)
+        found: dict[str, Prediction] = {}
+
+        def keep(prediction: Prediction) -> None:
+            found[prediction.question_id] = prediction
+
+        self._system.generate(examples, keep)
+        return [found[example.question_id] for example in examples]
+
+
+def load_model(
+    name: str | Path = "libra-tiny",
+    *,
+    image_root: Path | None = None,
+    protocol: str | None = None,
+    engine: str = "fast",
+    device: str = "auto",
+    dtype: str = "auto",
+    **decoding: Any,
+) -> Model:
+    """Load a model by its name or folder.
+
+    Args:
+        image_root: the folder below which the examples' images lie.
+        protocol: decoding by name; the model's own if None.
+        decoding: single settings that differ from the protocol, such as `num_beams=5`.
+
+    Raises:
+        InputError: unknown names, files that do not fit.
+        MissingResourceError: weights that are not on this machine.
+
+    Example:
+        >>> import libra_bench
+        >>> cohort = libra_bench.load_data("synthetic", split="test", limit=1)
+        >>> model = libra_bench.load_model("libra-tiny", image_root=cohort.image_root)
+        >>> model.generate(cohort.examples)[0].status
+        'ok'
+    """
+    from libra_bench.data.cohort import Cohort
+    from libra_bench.generation.factory import SystemSettings, create_system
+
+    settings = SystemSettings(
+        model=str(name),
+        protocol=protocol,
+        overrides=decoding,
+        engine=engine,
+        device=device,
+        dtype=dtype,
+        image_root=image_root,
+    )
+    return Model(create_system(settings, Cohort(name="given examples", spec="")))
+
+
+def compare(
+    a: Path | str,
+    b: Path | str,
+    metrics: Sequence[str] | None = None,
+    *,
+    trials: int = 10_000,
+    seed: int = 0,
+) -> list[Comparison]:
+    """Compare two systems on the same reports; `a` is the baseline.
+
+    Args:
+        a, b: run folders or `scores.parquet` files.
+
+    Raises:
+        InputError: other reports, or figures made in different ways.
+    """
+    from libra_bench.runs.comparing import compare_runs
+
+    return compare_runs([Path(a), Path(b)], metrics=metrics, trials=trials, seed=seed)

@@ -66,7 +66,7 @@ class Driver:
         self.log.require(self.system.metadata)
         self.log.forget_failed()
         waiting = [one for one in examples if one.question_id not in self.log.predictions]
-        self.system.check(waiting)
+        self.system.check(examples)
         progress = Progress(total=len(examples), done=len(examples) - len(waiting))
         self.on_progress(progress)
         started = last = time.perf_counter()

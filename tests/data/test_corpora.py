@@ -1,0 +1,162 @@
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.data.corpora import load
+from libra_bench.data.corpora.rexrank import context_sections
+from libra_bench.data.prompts import question
+
+STUDY = {
+    "key_image_path": "CXR9_IM-1/0.png",
+    "image_path": ["CXR9_IM-1/0.png"],
+    "report": "Findings: Clear. Impression: Normal.",
+    "section_findings": "Clear.",
+    "section_impression": "Normal.",
+    "split": "test",
+    "context": "Indication: Chest pain. Comparison: None.",
+}
+
+
+def rexrank(path: Path, studies: object) -> str:
+    path.write_text(json.dumps(studies))
+    return f"rexrank:{path}"
+
+
+def test_question_is_libras() -> None:
+    assert question({}) == "Provide a detailed description of the findings in the radiology image."
+    assert question({"comparison": "none.", "indication": "chest\n pain."}) == (
+        "Provide a detailed description of the findings in the radiology image. "
+        "Following clinical context: Indication: chest pain. Comparison: none."
+    )
+
+
+def test_rexrank_study(tmp_path: Path) -> None:
+    cohort = load(rexrank(tmp_path / "x.json", {"CXR9_IM-1": STUDY}))
+    (example,) = cohort.examples
+    assert (example.subject_id, example.study_id) == ("CXR9", "CXR9_IM-1")
+    assert example.reference == "Clear."
+    assert example.text.endswith("Indication: Chest pain. Comparison: None.")
+    assert (example.model_extra or {})["rexrank"] == STUDY
+    (impression,) = load(f"rexrank:{tmp_path / 'x.json'}", section="impression").examples
+    assert impression.reference == "Normal."
+
+
+def test_rexrank_nan_is_dropped_with_its_reason(tmp_path: Path) -> None:
+    nan = float("nan")
+    empty = {**STUDY, "section_findings": nan, "context": nan}
+    cohort = load(rexrank(tmp_path / "x.json", {"a_1": STUDY, "b_1": empty}))
+    assert [one.question_id for one in cohort.examples] == ["a_1"]
+    assert [(one.id, one.reason) for one in cohort.dropped] == [("b_1", "no findings")]
+
+
+def test_rexrank_of_another_form_names_the_studies(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="study 'a': no key_image_path"):
+        load(rexrank(tmp_path / "x.json", {"a": {"section_findings": "x"}}))
+    with pytest.raises(InputError, match="was expected"):
+        load(rexrank(tmp_path / "x.json", [1]))
+
+
+def test_context_headers() -> None:
+    assert context_sections("cough") == {"indication": "cough"}
+    assert context_sections("History: a Indication: b") == {"history": "a", "indication": "b"}
+
+
+def test_real_corpora(public_data: Path) -> None:
+    test = load(f"rexrank:{public_data / 'rexrank' / 'ReXRank_IUXray_test.json'}")
+    openi = load(f"openi:{public_data / 'openi' / 'NLMCXR_reports.tgz'}")
+    assert len(test.examples) == 590
+    assert len(openi.examples) + len(openi.dropped) == 3955
+    # Every study of the test set is a report of Open-i under its own uid.
+    assert {one.subject_id for one in test.examples} <= {
+        *(one.question_id for one in openi.examples),
+        *(one.id for one in openi.dropped),
+    }
+
+
+XML = """<eCitation><uId id="CXR{n}"/><Abstract>
+<AbstractText Label="INDICATION">Pain</AbstractText>
+<AbstractText Label="FINDINGS">{findings}</AbstractText></Abstract></eCitation>"""
+
+
+def test_openi_folder_and_archive(tmp_path: Path) -> None:
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    for number, findings in ((10, "Clear."), (2, "Effusion."), (3, "")):
+        (folder / f"{number}.xml").write_text(XML.format(n=number, findings=findings))
+    with tarfile.open(tmp_path / "r.tgz", "w:gz") as archive:
+        archive.add(folder, "reports")
+    cohorts = [load(f"openi:{tmp_path / name}") for name in ("reports", "r.tgz")]
+    for cohort in cohorts:
+        assert [one.question_id for one in cohort.examples] == ["CXR2", "CXR10"]
+        assert [one.id for one in cohort.dropped] == ["CXR3"]
+    (folder / "4.xml").write_text("<broken")
+    with pytest.raises(InputError, match=r"4\.xml: not XML"):
+        load(f"openi:{folder}")
+
+
+def test_jsonl_split_and_prior_policy(tmp_path: Path) -> None:
+    rows = [
+        {"question_id": 1, "text": "q", "image": ["a.png", "b.png"], "split": "test"},
+        {"question_id": 2, "text": "q", "image": ["c.png"], "split": "train"},
+        {"question_id": 3, "text": "q", "image": "d.png"},
+    ]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [one.question_id for one in load(f"jsonl:{path}", split="test").examples] == ["1", "3"]
+    assert len(load(f"jsonl:{path}", limit=2).examples) == 2
+    alone = load(f"jsonl:{path}", prior_policy="none").examples[0]
+    assert (alone.image, alone.prior_policy) == (["a.png"], "none")
+    with pytest.raises(InputError, match="only `none` can be chosen"):
+        load(f"jsonl:{path}", prior_policy="libra")
+
+
+def test_wrong_specs(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'rexrank'"):
+        load("rexrnak:x")
+    with pytest.raises(InputError, match="jsonl:PATH"):
+        load("jsonl")
+    with pytest.raises(InputError, match="cannot be read"):
+        load(f"jsonl:{tmp_path / 'absent.jsonl'}")
+    with pytest.raises(InputError, match="Did you mean 'findings'"):
+        load("synthetic", section="finding")
+    with pytest.raises(MissingResourceError, match=r"physionet\.org/content/mimic-cxr-jpg"):
+        load(f"mimic-cxr:{tmp_path}")
+
+
+def test_synthetic_cohort_is_read_like_mimic_cxr(tmp_path: Path) -> None:
+    from libra_bench.data.corpora import synthetic
+
+    cohort = load("synthetic", split="test")
+    assert (cohort.name, cohort.settings["prior_policy"]) == ("synthetic", "libra")
+    assert 50 <= len(cohort.examples) <= 110
+    assert 0.4 < sum(one.has_prior for one in cohort.examples) / len(cohort.examples) < 0.8
+    assert cohort.image_root is not None
+    for example in cohort.examples:
+        assert all((cohort.image_root / name).is_file() for name in example.image)
+        assert example.reference and example.view in ("PA", "AP")
+        if not example.has_prior:
+            assert not set(example.reference.split()) & {"unchanged.", "stable.", "new", "worse."}
+    # Reports packed as PhysioNet offers them are read the same.
+    root = synthetic.built_in()
+    copy = tmp_path / "cohort"
+    copy.mkdir()
+    (copy / "files").mkdir()
+    for name in ("mimic-cxr-2.0.0-split.csv.gz", "mimic-cxr-2.0.0-metadata.csv.gz"):
+        (copy / name).write_bytes((root / name).read_bytes())
+    with zipfile.ZipFile(copy / "mimic-cxr-reports.zip", "w") as packed:
+        for file in root.rglob("s*.txt"):
+            packed.write(file, file.relative_to(root))
+    again = load(f"mimic-cxr:{copy}", split="test")
+    assert [one.reference for one in again.examples] == [one.reference for one in cohort.examples]
+
+
+def test_studies_without_findings_are_listed() -> None:
+    cohort = load("synthetic", split="train")
+    assert cohort.dropped
+    assert {one.reason for one in cohort.dropped} == {"no findings in its report"}
+    kept = {one.study_id for one in cohort.examples}
+    assert not kept & {one.id for one in cohort.dropped}

@@ -1,0 +1,159 @@
+"""Checkpoints in the published layout, whole and broken, for each family of language models."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.generation.engines import fast, reference
+from libra_bench.generation.protocols import Decoding
+from libra_bench.generation.study import Study
+from libra_bench.model import zoo
+from libra_bench.model.loading import LoadedModel, load_model
+
+FAMILIES = ("libra", "libra_mistral", "libra_qwen2", "libra_qwen3", "libra_phi3", "libra_gemma")
+TINY = Path(zoo.__file__).parent / "libra_tiny"
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A copy of the packaged checkpoint, to be broken."""
+    return Path(shutil.copytree(TINY, tmp_path / "tiny"))
+
+
+def change(folder: Path, **fields: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def random_study(loaded: LoadedModel, seed: int, length: int = 12) -> Study:
+    draw = torch.Generator().manual_seed(seed)
+    ids = torch.randint(3, 400, (length,), generator=draw)
+    ids[length // 2] = -200
+    image = torch.randn(2, 3, 112, 112, generator=draw)
+    return Study(str(seed), ids, image[0], image[1] if seed % 2 else None)
+
+
+def test_the_packaged_model_says_that_it_is_untrained() -> None:
+    loaded = load_model("libra-tiny")
+    config = json.loads((TINY / "config.json").read_text())
+    assert loaded.trained is config["libra_bench"]["trained"]
+    assert len(loaded.weights_sha256) == 64
+    assert sum(file.stat().st_size for file in TINY.rglob("*") if file.is_file()) < 4e6
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_loads_and_both_engines_agree(tiny: Path, family: str) -> None:
+    change(tiny, model_type=family, num_key_value_heads=2, head_dim=32, sliding_window=None)
+    loaded = load_model(tiny, random_weights=True)
+    assert not loaded.trained
+    studies = [random_study(loaded, seed) for seed in range(3)]
+    for decoding in (
+        Decoding("greedy", max_new_tokens=8),
+        Decoding("beam", num_beams=3, no_repeat_ngram_size=3, max_new_tokens=8),
+    ):
+        answers = [
+            engine.generate(loaded.model, studies, decoding, eos_token_ids=[2], pad_token_id=0)
+            for engine in (reference, fast)
+        ]
+        assert answers[0] == answers[1]
+        assert all(1 <= len(ids) <= 8 for ids in answers[0])
+
+
+def test_sampling_depends_on_the_study_and_the_seed_alone(tiny: Path) -> None:
+    loaded = load_model(tiny)
+    studies = [random_study(loaded, seed) for seed in range(3)]
+
+    def sample(chosen: list[Study], seed: int) -> list[list[int]]:
+        decoding = Decoding("s", do_sample=True, max_new_tokens=8, seed=seed, temperature=3.0)
+        return fast.generate(loaded.model, chosen, decoding, eos_token_ids=[2], pad_token_id=0)
+
+    together = sample(studies, 0)
+    assert [sample([study], 0)[0] for study in reversed(studies)] == together[::-1]
+    assert sample(studies, 1) != together
+
+
+def test_sharded_and_bin_weights_load_like_whole_ones(tiny: Path) -> None:
+    whole = load_model(tiny).model.state_dict()
+    state = load_file(tiny / "model.safetensors")
+    names = sorted(state)
+    (tiny / "model.safetensors").unlink()
+    parts = {"a.bin": names[::2], "b.bin": names[1::2]}
+    for file, part in parts.items():
+        torch.save({name: state[name] for name in part}, tiny / file)
+    index = {name: file for file, part in parts.items() for name in part}
+    (tiny / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": index}))
+    sharded = load_model(tiny).model.state_dict()
+    assert all(torch.equal(whole[name], sharded[name]) for name in whole)
+    (tiny / "b.bin").unlink()
+    with pytest.raises(InputError, match=r"weights are missing: b\.bin"):
+        load_model(tiny)
+
+
+def test_missing_and_unexpected_keys_are_listed(tiny: Path) -> None:
+    state = load_file(tiny / "model.safetensors")
+    norm = state.pop("model.mm_projector.norm1.weight")
+    save_file({**state, "model.mm_projector.norm9.weight": norm}, tiny / "model.safetensors")
+    with pytest.raises(InputError) as caught:
+        load_model(tiny)
+    assert "missing: norm1.weight" in str(caught.value)
+    assert "unexpected: norm9.weight" in str(caught.value)
+    state["model.mm_projector.norm1.weight"] = norm
+    head = state.pop("lm_head.weight")
+    save_file(state, tiny / "model.safetensors")
+    with pytest.raises(InputError, match=r"missing: lm_head\.weight"):
+        load_model(tiny)
+    save_file({**state, "lm_head.weight": head[:, :-1].clone()}, tiny / "model.safetensors")
+    with pytest.raises(InputError, match=r"lm_head\.weight"):
+        load_model(tiny)
+
+
+def test_broken_files_are_named(tiny: Path) -> None:
+    weights = tiny / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    with pytest.raises(InputError, match=r"model\.safetensors: broken or cut off"):
+        load_model(tiny)
+    (tiny / "tokenizer.model").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"tokenizer\.model: not a SentencePiece model"):
+        load_model(tiny, random_weights=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model_type": "libra_lama"}, "Did you mean 'libra_llama'"),
+        ({"mm_hidden_size": 64}, "the vision tower is 48 wide"),
+        ({"mm_projector_type": "tac"}, "unknown connector 'tac'"),
+        ({"mm_vision_select_feature": "cls"}, "patch or cls_patch"),
+    ],
+)
+def test_configurations_that_do_not_fit(tiny: Path, fields: dict, message: str) -> None:
+    change(tiny, **fields)
+    with pytest.raises(InputError, match=message):
+        load_model(tiny)
+
+
+def test_wrong_names(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Did you mean 'libra-7b'"):
+        load_model("libra-7B")
+    with pytest.raises(InputError, match="Did you mean 'libra_v1'"):
+        load_model("libra-tiny", conv_mode="libra_v2")
+    with pytest.raises(InputError, match="it has no config"):
+        load_model(tmp_path)
+    with pytest.raises(InputError, match="Did you mean 'float16'"):
+        load_model("libra-tiny", dtype="floatt16")
+
+
+def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("LIBRA_BENCH_MODELS", str(tmp_path))
+    with pytest.raises(MissingResourceError, match=r"X-iZhang/libra-v1\.0-7b") as caught:
+        load_model("libra-7b")
+    assert "hf download X-iZhang/libra-v1.0-7b" in caught.value.mend
+    # A folder of that name under LIBRA_BENCH_MODELS is found, and is not taken for something else.
+    shutil.copytree(TINY, tmp_path / "libra-v1.0-7b")
+    assert load_model("libra-7b").model_id == "libra-7b"

@@ -1,0 +1,131 @@
+"""Our model against the published implementation's answers, for every kit that is there."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from libra_bench.data.images import load_image
+from libra_bench.generation.engines import ENGINES
+from libra_bench.generation.protocols import Decoding
+from libra_bench.generation.study import Study
+from libra_bench.model.conversation import conversation
+from libra_bench.model.loading import LoadedModel, load_model
+from libra_bench.model.tokenizer import encode_with_image
+
+KITS = ("libra-tac", "libra-mlp", "libra-qwen2", "libra-gemma", "libra-lora")
+TOWERS = ("rad-dino", "clip")
+
+
+@dataclass
+class Kit:
+    """A kit's model and the answers to meet."""
+
+    loaded: LoadedModel
+    images: Path
+    expected: dict[str, Any]
+    arrays: Any
+
+    def study(self, case: dict[str, Any]) -> Study:
+        pixels = [
+            self.loaded.processor(load_image(self.images / name), "mean") for name in case["images"]
+        ]
+        prompt = conversation(case["conv_mode"]).prompt(case["text"])
+        return Study(
+            key=case["id"],
+            prompt_ids=torch.tensor(encode_with_image(prompt, self.loaded.tokenizer)),
+            current=pixels[0],
+            prior=pixels[1] if len(pixels) > 1 else None,
+        )
+
+
+@pytest.fixture(params=KITS)
+def kit(request: pytest.FixtureRequest, parity: Path) -> Kit:
+    folder = parity / request.param
+    if not folder.is_dir():
+        pytest.skip(f"no kit {request.param}")
+    base = folder
+    if request.param == "libra-lora":
+        base = parity / "libra-tac"
+    tower = next(base / name for name in TOWERS if (base / name).is_dir())
+    if base is folder:
+        loaded = load_model(folder / "checkpoint", vision_tower=tower)
+    else:
+        loaded = load_model(
+            folder / "libra-lora", model_base=base / "checkpoint", vision_tower=tower
+        )
+    expected = json.loads((folder / "expected.json").read_text())
+    return Kit(loaded, base / "images", expected, np.load(folder / "expected.npz"))
+
+
+def test_prompts_and_ids(kit: Kit) -> None:
+    for case in kit.expected["cases"]:
+        mode = conversation(case["conv_mode"])
+        if "prompt" in case:
+            assert mode.prompt(case["text"]) == case["prompt"]
+            assert mode.stop == case["stop"]
+            assert kit.study(case).prompt_ids.tolist() == case["input_ids"]
+
+
+def test_pixels_projection_and_logits(kit: Kit) -> None:
+    model = kit.loaded.model
+    for case in kit.expected["cases"]:
+        study, key = kit.study(case), case["id"]
+        current = study.current.unsqueeze(0)
+        prior = None if study.prior is None else study.prior.unsqueeze(0)
+        if f"{key}.pixel_values" in kit.arrays:
+            expected = torch.from_numpy(kit.arrays[f"{key}.pixel_values"])
+            both = torch.stack([current, current if prior is None else prior])
+            torch.testing.assert_close(both, expected, atol=1e-5, rtol=0)
+        with torch.inference_mode():
+            earlier = None if prior is None else model.encode(prior)
+            image = model.connect(model.encode(current), earlier)
+            logits = model([study.prompt_ids], None, current, prior).logits[0]
+        if f"{key}.projected" in kit.arrays:
+            expected = torch.from_numpy(kit.arrays[f"{key}.projected"])
+            torch.testing.assert_close(image, expected, atol=1e-4, rtol=0)
+        expected = torch.from_numpy(kit.arrays[f"{key}.logits"])
+        torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+def test_training_loss(kit: Kit) -> None:
+    cases = {case["id"]: case for case in kit.expected["cases"]}
+    for row in kit.expected.get("training", []):
+        case = cases[row["id"]]
+        text = conversation(case["conv_mode"]).training_text(case["text"], row["answer"])
+        assert encode_with_image(text, kit.loaded.tokenizer) == row["input_ids"]
+        study = kit.study(case)
+        with torch.inference_mode():
+            loss = kit.loaded.model(
+                [torch.tensor(row["input_ids"])],
+                [torch.tensor(row["labels"])],
+                study.current.unsqueeze(0),
+                None if study.prior is None else study.prior.unsqueeze(0),
+            ).loss
+        assert float(loss) == pytest.approx(row["loss"], abs=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
+def test_token_ids(kit: Kit, engine: str, order: tuple[int, ...]) -> None:
+    """Greedy and both beam searches, all studies together and in any order."""
+    from importlib import import_module
+
+    generate = import_module(f"libra_bench.generation.engines.{engine}").generate
+    cases = [kit.expected["cases"][place] for place in order]
+    for name in cases[0]["generations"]:
+        expected = [case["generations"][name] for case in cases]
+        answers = generate(
+            kit.loaded.model,
+            [kit.study(case) for case in cases],
+            Decoding(name, **expected[0]["params"]),
+            eos_token_ids=kit.loaded.eos_token_ids,
+            pad_token_id=kit.loaded.tokenizer.pad_token_id,
+        )
+        assert answers == [one["token_ids"] for one in expected]
+        texts = [kit.loaded.tokenizer.decode(ids).strip() for ids in answers]
+        assert texts == [one["text"] for one in expected]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
 from libra_bench.core.records import Example, Prediction
 from libra_bench.data.images import load_image, resolve_image
+from libra_bench.generation.capacity import side_by_side
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
 
 START_END_TAG = f"<im_start>{IMAGE_TAG}<im_end>"
-CHUNK = 32
-"""Examples at a time: their pixels are in memory together."""
+CHUNK = 4
+"""Times as many examples as run side by side: their pixels are in memory together."""
 
 
 class LibraSystem:
@@ -38,12 +39,16 @@ class LibraSystem:
         image_root: the folder below which every image must lie.
         decoding: how text is chosen.
         engine: `fast` or `reference`.
+        batch_size: studies side by side in the fast engine, or `auto`.
     """
 
-    chunk = CHUNK
-
     def __init__(
-        self, loaded: LoadedModel, image_root: Path | None, decoding: Decoding, engine: str
+        self,
+        loaded: LoadedModel,
+        image_root: Path | None,
+        decoding: Decoding,
+        engine: str,
+        batch_size: str = "auto",
     ) -> None:
         self._loaded = loaded
         self._root = image_root
@@ -51,6 +56,11 @@ class LibraSystem:
         self._padding: Padding = "mean" if loaded.config.pad else "none"
         self._generate = import_module(f"libra_bench.generation.engines.{engine}").generate
         self._engine = engine
+        # The reference runs study by study, as the published code does.
+        patches = loaded.model.vision_tower.positions
+        asked = batch_size if engine == "fast" else "1"
+        self._side_by_side = side_by_side(asked, loaded.model, decoding, patches)
+        self.chunk = CHUNK * self._side_by_side
         self.model_id = loaded.model_id
         self.trained = loaded.trained
         facts = loaded.describe()
@@ -80,7 +90,7 @@ class LibraSystem:
             dtype=settings.dtype,
             random_weights=settings.random_weights,
         )
-        return cls(loaded, image_root, decoding, settings.engine)
+        return cls(loaded, image_root, decoding, settings.engine, settings.batch_size)
 
     def describe(self) -> dict[str, Any]:
         """Facts for the manifest."""
@@ -116,18 +126,41 @@ class LibraSystem:
                 ready.append((example, self._study(example)))
             except InputError as error:
                 emit(failed(example, self, error))
-        if ready:
-            self._generate(
-                self._loaded.model,
-                [study for _, study in ready],
-                self._decoding,
-                eos_token_ids=self._loaded.eos_token_ids,
-                pad_token_id=self._loaded.tokenizer.pad_token_id,
-                on_done=partial(self._done, [example for example, _ in ready], emit),
-            )
+        while ready:
+            done: set[int] = set()
+            try:
+                self._run(ready, done, emit)
+            except torch.OutOfMemoryError:
+                if self._side_by_side == 1:
+                    raise
+                self._side_by_side //= 2
+                torch.cuda.empty_cache()
+                warnings.warn(
+                    f"out of memory: {self._side_by_side} studies side by side from now on",
+                    stacklevel=2,
+                )
+            else:
+                return
+            ready = [one for place, one in enumerate(ready) if place not in done]
 
-    def _done(self, examples: list[Example], emit: Emit, place: int, ids: list[int]) -> None:
-        example = examples[place]
+    def _run(self, ready: list[tuple[Example, Study]], done: set[int], emit: Emit) -> None:
+        """One call of the engine; `done` hears which places were answered."""
+
+        def hear(place: int, ids: list[int]) -> None:
+            done.add(place)
+            self._emit(ready[place][0], ids, emit)
+
+        self._generate(
+            self._loaded.model,
+            [study for _, study in ready],
+            self._decoding,
+            eos_token_ids=self._loaded.eos_token_ids,
+            pad_token_id=self._loaded.tokenizer.pad_token_id,
+            on_done=hear,
+            side_by_side=self._side_by_side,
+        )
+
+    def _emit(self, example: Example, ids: list[int], emit: Emit) -> None:
         emit(
             Prediction(
                 question_id=example.question_id,

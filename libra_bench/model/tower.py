@@ -42,6 +42,12 @@ class VisionTower(nn.Module):
         """Width of each position."""
         return int(self.encoder.config.hidden_size)
 
+    @property
+    def positions(self) -> int:
+        """Vectors that an image becomes."""
+        config = self.encoder.config
+        return int((config.image_size // config.patch_size) ** 2 + 1 - self.skip)
+
     def forward(self, pixels: Tensor) -> Tensor:
         """[n, 3, height, width] pixels; [n, layers, positions, width] features."""
         states = self.encoder(pixels, output_hidden_states=True)

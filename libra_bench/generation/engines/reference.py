@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from libra_bench.core.errors import InputError
 from libra_bench.generation.decode import decode
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
@@ -26,12 +27,19 @@ def generate(
     eos_token_ids: Sequence[int],
     pad_token_id: int,
     on_done: Callable[[int, list[int]], None] | None = None,
+    side_by_side: int = 1,
 ) -> list[list[int]]:
     """New token ids of each study, the end token included.
 
     Args:
         on_done: called with a study's place and its ids as soon as it is done.
+        side_by_side: only 1; the published code runs study by study.
+
+    Raises:
+        InputError: another number of studies side by side.
     """
+    if side_by_side != 1:
+        raise InputError("the reference engine runs one study at a time")
     answers = []
     for place, study in enumerate(studies):
         copies = (decoding.num_beams, -1, -1, -1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from libra_bench.cli.console import count_progress, say
+from libra_bench.cli.console import count_progress, say, warn
 
 app = typer.Typer(no_args_is_help=True, help="Reports, prior images and the synthetic cohort.")
 
@@ -58,7 +58,10 @@ def pair(
     from libra_bench.data import pairing
     from libra_bench.data.tables import join, read_metadata, read_splits
 
-    images = join(read_metadata(metadata), read_splits(split_file))
+    images, lonely = join(read_metadata(metadata), read_splits(split_file))
+    if lonely:
+        shown = ", ".join(lonely[:5]) + (" ..." if len(lonely) > 5 else "")
+        warn(f"{len(lonely)} images stand in one table only and are left out: {shown}")
     paired = pairing.with_paths(pairing.pair(images, policy, views=views))
     columns = ["split", "subject_id", "study_id", "dicom_id", "view", "image", "prior_image"]
     write_atomic(output, paired[columns].to_csv(index=False))

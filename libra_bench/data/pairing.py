@@ -103,7 +103,7 @@ def image_path(subject: pd.Series, study: pd.Series, image: pd.Series) -> pd.Ser
 def with_paths(paired: pd.DataFrame) -> pd.DataFrame:
     """Paired rows with `image` and `prior_image`, as `data pair` writes them."""
     place = image_path(paired["subject_id"], paired["study_id"], paired["dicom_id"])
-    by_image = dict(zip(paired["dicom_id"], place, strict=True))
+    by_image = pd.Series(place.to_numpy(), index=paired["dicom_id"].to_numpy())
     return paired.assign(image=place, prior_image=paired["prior_dicom_id"].map(by_image).fillna(""))
 
 

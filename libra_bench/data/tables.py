@@ -41,7 +41,7 @@ def read_metadata(path: Path) -> pd.DataFrame:
 
     Returns:
         A row an image: `dicom_id`, `subject_id`, `study_id`, `view` (text, `""` where blank),
-        `date` (YYYYMMDD, int64) and `time` (seconds of the day, float64).
+        `date` (YYYYMMDD, int64) and `time` (HHMMSS.fff, float64, which sorts as time does).
 
     Raises:
         InputError: missing columns, an image twice, dates or times that are none; with the rows.
@@ -59,12 +59,11 @@ def read_metadata(path: Path) -> pd.DataFrame:
         }
     )
     faults = _rows(raw["dicom_id"].duplicated(), raw["dicom_id"], "image twice")
-    faults += _rows(frame["date"].isna(), raw["StudyDate"], "StudyDate is no YYYYMMDD")
-    outside = (frame["date"] < 1e7) | (frame["date"] >= 1e8)
-    faults += _rows(outside, raw["StudyDate"], "StudyDate is no YYYYMMDD")
-    blank = raw["StudyTime"].str.strip() == ""
-    faults += _rows(frame["time"].isna() & ~blank, raw["StudyTime"], "StudyTime is no HHMMSS")
-    faults += _rows(frame["time"] >= 240000, raw["StudyTime"], "StudyTime is no HHMMSS")
+    for name in ("subject_id", "study_id"):
+        faults += _rows(raw[name].str.strip() == "", raw[name], f"no {name}")
+    faults += _rows(~_is_date(frame["date"]), raw["StudyDate"], "StudyDate is no YYYYMMDD")
+    untimed = raw["StudyTime"].str.strip() == ""
+    faults += _rows(~untimed & ~_is_time(frame["time"]), raw["StudyTime"], "StudyTime is no HHMMSS")
     if faults:
         raise InputError(f"{path}: {listing(faults)}")
     frame["date"] = frame["date"].astype("int64")
@@ -83,14 +82,49 @@ def read_splits(path: Path) -> pd.DataFrame:
     by_patient = frame.groupby("subject_id")["split"].nunique()
     torn = by_patient[by_patient > 1].index
     faults += _rows(frame["subject_id"].isin(torn), frame["subject_id"], "patient in two splits")
+    by_study = frame.groupby("study_id")["split"].nunique()
+    torn = by_study[by_study > 1].index
+    faults += _rows(frame["study_id"].isin(torn), frame["study_id"], "study in two splits")
     if faults:
         raise InputError(f"{path}: {listing(faults)}")
     return frame
 
 
-def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Metadata with each image's split; images on one side only are left out."""
-    return metadata.merge(splits[["dicom_id", "split"]], on="dicom_id", how="inner")
+def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Metadata with each image's split, and the images that stand in one table only.
+
+    Raises:
+        InputError: images under another patient or study in each table; all are named.
+    """
+    both = metadata.merge(
+        splits, on="dicom_id", how="outer", suffixes=("", "_of_split"), indicator="found"
+    )
+    matched = both[both["found"] == "both"]
+    faults = [
+        f"image {image!r}: another {name} in each table"
+        for name in ("subject_id", "study_id")
+        for image in matched.loc[matched[name] != matched[f"{name}_of_split"], "dicom_id"]
+    ]
+    if faults:
+        raise InputError(f"metadata and split file disagree: {listing(faults)}")
+    lonely = both.loc[both["found"] != "both", "dicom_id"].tolist()
+    return matched[[*metadata.columns, "split"]].astype({"date": "int64"}), lonely
+
+
+def _is_date(values: pd.Series) -> pd.Series:
+    """Whether numbers are YYYYMMDD with a month and a day that there may be."""
+    month, day = values // 100 % 100, values % 100
+    return (
+        values.between(10_000_000, 99_999_999)
+        & (values % 1 == 0)
+        & month.between(1, 12)
+        & day.between(1, 31)
+    )
+
+
+def _is_time(values: pd.Series) -> pd.Series:
+    """Whether numbers may be HHMMSS.fff; they only have to sort as time does."""
+    return values.between(0, 240_000, inclusive="left")
 
 
 def _rows(wrong: pd.Series, values: pd.Series, label: str) -> list[str]:

@@ -85,7 +85,7 @@ def _baseline(settings: SystemSettings, cohort: Cohort) -> System:
 
     spec, split = settings.corpus, None
     if spec is None:
-        if "split" not in cohort.settings or cohort.settings["split"] == "train":
+        if cohort.settings.get("split") not in ("validate", "test"):
             raise InputError(
                 f"{settings.model} answers with reports of a training corpus, and {cohort.spec!r} "
                 "has no training split of its own; name one, for example "

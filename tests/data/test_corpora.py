@@ -53,6 +53,14 @@ def test_rexrank_nan_is_dropped_with_its_reason(tmp_path: Path) -> None:
     assert [(one.id, one.reason) for one in cohort.dropped] == [("b_1", "no findings")]
 
 
+def test_rexrank_without_an_image_and_of_another_split(tmp_path: Path) -> None:
+    studies = {"a_1": STUDY, "b_1": {**STUDY, "key_image_path": float("nan")}}
+    cohort = load(rexrank(tmp_path / "x.json", studies), split="validate")
+    assert [(one.id, one.reason) for one in cohort.dropped] == [("b_1", "no key_image_path")]
+    assert cohort.settings["split"] == "test"
+    assert any("its split is test, not validate" in note for note in cohort.notes)
+
+
 def test_rexrank_of_another_form_names_the_studies(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="study 'a': no key_image_path"):
         load(rexrank(tmp_path / "x.json", {"a": {"section_findings": "x"}}))
@@ -156,7 +164,7 @@ def test_synthetic_cohort_is_read_like_mimic_cxr(tmp_path: Path) -> None:
 
 def test_studies_without_findings_are_listed() -> None:
     cohort = load("synthetic", split="train")
-    assert cohort.dropped
-    assert {one.reason for one in cohort.dropped} == {"no findings in its report"}
+    reasons = {one.reason for one in cohort.dropped}
+    assert reasons == {"no findings in its report", "no frontal image"}
     kept = {one.study_id for one in cohort.examples}
     assert not kept & {one.id for one in cohort.dropped}

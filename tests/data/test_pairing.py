@@ -79,7 +79,8 @@ def test_vectorised_equals_row_by_row(rows: list, random: object) -> None:
 @pytest.mark.parametrize("views", ["all", "frontal"])
 def test_published_rows(parity: Path, views: str) -> None:
     kit = parity / "mimic-layout"
-    images = join(read_metadata(kit / METADATA), read_splits(kit / SPLIT))
+    images, lonely = join(read_metadata(kit / METADATA), read_splits(kit / SPLIT))
+    assert not lonely
     found = with_paths(pair(images, "libra", views=views)).set_index("dicom_id")
     with (kit / "expected" / "libra_priors.csv").open(newline="") as stream:
         expected = [row for row in csv.DictReader(stream) if row["views"] == views]
@@ -125,7 +126,10 @@ def table(path: Path, text: str) -> Path:
         (HEADER.replace(",", ";"), "no column dicom_id"),
         (HEADER + "a,1,2,PA,21000101,1.0\na,1,2,PA,21000101,1.0\n", r"row 3: image twice \('a'\)"),
         (HEADER + "a,1,2,PA,2100-01-01,1.0\n", "row 2: StudyDate is no YYYYMMDD"),
+        (HEADER + "a,1,2,PA,21001345,1.0\n", "row 2: StudyDate is no YYYYMMDD"),
         (HEADER + "a,1,2,PA,21000101,noon\n", "row 2: StudyTime is no HHMMSS"),
+        (HEADER + "a,1,2,PA,21000101,250000\n", "row 2: StudyTime is no HHMMSS"),
+        (HEADER + "a,1,,PA,21000101,1.0\n", "row 2: no study_id"),
         ("", "not a CSV table"),
     ],
 )
@@ -141,6 +145,19 @@ def test_times_as_numbers_and_as_padded_text(tmp_path: Path) -> None:
     assert frame["time"].tolist()[:2] == [80556.875, 80556.875]
     assert frame["time"].isna().tolist() == [False, False, True]
     assert frame["view"].tolist() == ["PA", "", "PA"]
+
+
+def test_tables_that_disagree(tmp_path: Path) -> None:
+    rows = "a,1,2,PA,21000101,1.0\nb,1,3,PA,21000102,1.0\nc,1,4,PA,21000103,1.0\n"
+    metadata = read_metadata(table(tmp_path / METADATA, HEADER + rows))
+    header = "dicom_id,study_id,subject_id,split\n"
+    splits = read_splits(table(tmp_path / SPLIT, header + "a,2,1,train\nb,3,1,train\nd,9,8,test\n"))
+    images, lonely = join(metadata, splits)
+    assert images["dicom_id"].tolist() == ["a", "b"]
+    assert lonely == ["c", "d"]
+    splits = read_splits(table(tmp_path / SPLIT, header + "a,2,1,train\nb,7,1,train\n"))
+    with pytest.raises(InputError, match="image 'b': another study_id"):
+        join(metadata, splits)
 
 
 def test_truncated_gzip_and_torn_patients(tmp_path: Path) -> None:

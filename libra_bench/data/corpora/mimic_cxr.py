@@ -42,7 +42,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     if split is not None and split not in SPLITS:
         raise InputError(f"split {split!r}: MIMIC-CXR has {', '.join(SPLITS)}")
     policy = prior_policy or "libra"
-    images = join(read_metadata(root / METADATA_FILE), read_splits(root / SPLIT_FILE))
+    images, lonely = join(read_metadata(root / METADATA_FILE), read_splits(root / SPLIT_FILE))
     # Priors never cross a split, and nothing of the other splits is needed beyond here.
     chosen = images[images["split"] == split] if split else images
     paired = with_paths(pair(chosen, policy, views="frontal"))
@@ -53,8 +53,15 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         if sections is not None:
             fields = {str(name): str(value) for name, value in row.items()}
             examples.append(_example(root, fields, sections, section, policy))
-    lateral = int((~chosen["view"].isin(FRONTAL)).sum())
+    frontal = chosen["view"].isin(FRONTAL)
     notes = [f"{len(dropped)} studies without {section} are left out"] if dropped else []
+    unseen = chosen.loc[~chosen["study_id"].isin(paired["study_id"]), "study_id"].unique()
+    if len(unseen):
+        notes.append(f"{len(unseen)} studies without a frontal image are left out")
+        dropped += [Dropped(str(study), "no frontal image") for study in unseen]
+    if lonely:
+        notes.append(f"{len(lonely)} images stand in one table only and are left out")
+        dropped += [Dropped(image, "in one table only") for image in lonely]
     return Cohort(
         name="mimic-cxr",
         spec=path,
@@ -67,7 +74,8 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
             "split": split or "all",
             "prior_policy": policy,
             "views": "frontal, chosen before pairing",
-            "images_of_other_views": str(lateral),
+            "images_of_other_views": str(int((~frontal).sum())),
+            "special_studies": "kept; the published table of sections drops them",
         },
     )
 

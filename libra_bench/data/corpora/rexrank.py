@@ -17,7 +17,7 @@ CONTEXT_HEADERS = re.compile(r"\b(Indication|History|Technique|Comparison):\s*",
 
 
 def load(path: str, *, split: str | None, prior_policy: str | None, section: str) -> Cohort:
-    """Studies of one file. The whole file is one split; `split` names none that it has not.
+    """Studies of one file, which is one split: all are evaluated, and the split is recorded.
 
     A study without the wanted section is dropped; CheXpert Plus writes such as NaN.
 
@@ -35,6 +35,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         for name in (f"section_{section}", "key_image_path")
         if not isinstance(row, dict) or name not in row
     ]
+    faults += ["a study without an id"] if "" in table else []
     if faults:
         raise InputError(f"{file}: {listing(faults)}")
     examples, dropped = [], []
@@ -42,8 +43,16 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         reference = row[f"section_{section}"]
         if is_missing(reference) or not str(reference).strip():
             dropped.append(Dropped(key, f"no {section}"))
+        elif is_missing(row["key_image_path"]):
+            dropped.append(Dropped(key, "no key_image_path"))
         else:
             examples.append(_example(key, row, str(reference), section))
+    notes = [f"{len(dropped)} studies cannot be used and are left out"] if dropped else []
+    splits = sorted({one.split for one in examples if one.split})
+    if split and splits and splits != [split]:
+        notes.append(
+            f"{file.name} is evaluated whole: its split is {'/'.join(splits)}, not {split}"
+        )
     return Cohort(
         name=file.stem,
         spec=path,
@@ -51,8 +60,8 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         image_root=file.resolve().parent,
         sources=[file],
         dropped=dropped,
-        notes=[f"{len(dropped)} studies without {section} are left out"] if dropped else [],
-        settings={"prior_policy": "none"},
+        notes=notes,
+        settings={"split": "/".join(splits) or "unnamed", "prior_policy": "none"},
     )
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cpu_shape import SHAPES, build, studies
+from shapes import SHAPES, build, studies
 
 from libra_bench.generation.engines import fast, reference
 from libra_bench.generation.protocols import Decoding

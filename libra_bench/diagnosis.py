@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from libra_bench.core.errors import MissingResourceError
 from libra_bench.version import __version__
@@ -32,8 +33,8 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Packages, device, programs, models and metrics, in this order."""
-    return [*_packages(), *_device(), *_java(), *_models(), *_metrics()]
+    """Packages, device, programs, corpora, models and metrics, in this order."""
+    return [*_packages(), *_device(), *_java(), *_corpora(), *_models(), *_metrics()]
 
 
 def _packages() -> Iterator[Finding]:
@@ -69,6 +70,24 @@ def _java() -> Iterator[Finding]:
         [program, "-version"], capture_output=True, text=True, check=False, timeout=60
     )
     yield Finding("Java", answer.returncode == 0, (answer.stderr or "").partition("\n")[0])
+
+
+def _corpora() -> Iterator[Finding]:
+    from libra_bench.data.corpora import mimic_cxr, synthetic
+
+    place = synthetic.place()
+    found = str(place) if place.is_dir() else "made on first use"
+    yield Finding("data synthetic", True, found)
+    root = os.environ.get(mimic_cxr.PLACE)
+    there = root is not None and (Path(root) / mimic_cxr.SPLIT_FILE).is_file()
+    yield Finding(
+        "data mimic-cxr",
+        there,
+        str(root)
+        if there
+        else f"not found in ${mimic_cxr.PLACE}; or name it: --data mimic-cxr:DIR",
+        None if there else mimic_cxr.PAGE,
+    )
 
 
 def _models() -> Iterator[Finding]:

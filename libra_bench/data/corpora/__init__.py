@@ -15,6 +15,8 @@ CORPORA = {
     "openi": "libra_bench.data.corpora.openi",
     "jsonl": "libra_bench.data.corpora.jsonl",
 }
+WITHOUT_PATH = ("synthetic", "mimic-cxr")
+"""Kinds that know where they are, or are told by the environment."""
 WITHOUT_PRIOR = "none"
 
 
@@ -29,7 +31,8 @@ def load(
     """Load a corpus.
 
     Args:
-        spec: `synthetic`, or `KIND:PATH`.
+        spec: `synthetic`, or `KIND:PATH`; `mimic-cxr` alone where `LIBRA_BENCH_MIMIC_CXR` names
+            its folder.
         split: train, validate or test; None for all. Corpora without splits have only one.
         prior_policy: the rule that chooses the prior image; None for the corpus' own, `none` for
             the current image alone.
@@ -42,7 +45,7 @@ def load(
     kind, _, path = spec.partition(":")
     if kind not in CORPORA:
         raise unknown_name("kind of data", kind, CORPORA)
-    if kind != "synthetic" and not path:
+    if not path and kind not in WITHOUT_PATH:
         raise InputError(f"--data {kind}: name its place as {kind}:PATH")
     if section not in ("findings", "impression"):
         raise unknown_name("section", section, ("findings", "impression"))

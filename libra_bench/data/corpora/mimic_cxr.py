@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ from libra_bench.data.tables import SPLITS, join, read_metadata, read_splits
 
 SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
 METADATA_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
+PLACE = "LIBRA_BENCH_MIMIC_CXR"
+"""Names the folder where `--data mimic-cxr` does not."""
 REPORTS_FILE = "mimic-cxr-reports.zip"
 PAGE = (
     "https://physionet.org/content/mimic-cxr-jpg/ (tables and images) and "
@@ -35,7 +38,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         MissingResourceError: files of the collection that are not there.
         InputError: tables that are not as PhysioNet ships them, an unknown split.
     """
-    root = Path(path)
+    root = Path(path or os.environ.get(PLACE, ""))
     missing = [name for name in (SPLIT_FILE, METADATA_FILE, "files") if not (root / name).exists()]
     if missing:
         raise MissingResourceError(f"MIMIC-CXR is not in {root}: no {', '.join(missing)}", PAGE)

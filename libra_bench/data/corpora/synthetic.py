@@ -22,19 +22,26 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     return cohort
 
 
+def place() -> Path:
+    """Where the built-in cohort is, or will be once it is used."""
+    from libra_bench.data.synthetic.writer import VERSION
+
+    return cache_dir("synthetic") / f"v{VERSION}-{PATIENTS}-{SEED}"
+
+
 def built_in() -> Path:
     """The folder of the built-in cohort, written first where it is not in the cache."""
-    from libra_bench.data.synthetic.writer import VERSION, synthesize
+    from libra_bench.data.synthetic.writer import synthesize
 
-    place = cache_dir("synthetic") / f"v{VERSION}-{PATIENTS}-{SEED}"
-    if place.is_dir():
-        return place
-    building = Path(tempfile.mkdtemp(dir=place.parent, prefix=".building-"))
+    chosen = place()
+    if chosen.is_dir():
+        return chosen
+    building = Path(tempfile.mkdtemp(dir=chosen.parent, prefix=".building-"))
     try:
         synthesize(building / "cohort", PATIENTS, SEED, workers=min(os.cpu_count() or 1, 8))
         # Whole or not at all; another process may have been quicker, and wrote the same bytes.
-        if not place.is_dir():
-            (building / "cohort").rename(place)
+        if not chosen.is_dir():
+            (building / "cohort").rename(chosen)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return place
+    return chosen

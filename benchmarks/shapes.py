@@ -11,6 +11,8 @@ from libra_bench.generation.study import Study
 from libra_bench.model.configuration import IMAGE_TOKEN, parse_config
 from libra_bench.model.libra import LibraModel
 
+HEAD_SPREAD = 30.0
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -71,6 +73,10 @@ def build(shape: Shape, *, device: str = "cpu", dtype: torch.dtype = torch.float
             )
     finally:
         torch.set_default_dtype(default)
+    # A fresh head gives nearly equal scores to all tokens, and rounding alone would decide between
+    # beams. Spread as a trained one's are, the engines can be held to equal ids.
+    with torch.no_grad():
+        model.language_model.lm_head.weight.mul_(HEAD_SPREAD)
     return model.to(dtype).eval()
 
 

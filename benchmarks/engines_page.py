@@ -30,11 +30,19 @@ def row(path: Path) -> str:
         f"{record['records'][name]['peak_bytes'] / 1e9:.2f} GB" for name in ("fast", "reference")
     )
     device = f"{record['device']}, {record['threads']} threads, {record['dtype']}"
+    equal = "yes" if record["equal_ids"] else "no"
     decoding = f"{settings['num_beams']} beams, {settings['max_new_tokens']} tokens"
-    return (
-        f"| [{path.stem}]({path.name}) | {device}, torch {record['torch']} | {decoding} | "
-        f"{timed['reference']} | {timed['fast']} | {record['speedup']:.1f}× | {'yes' if record['equal_ids'] else 'no'} | {memory} |\n"
+    cells = (
+        f"[{path.stem}]({path.name})",
+        f"{device}, torch {record['torch']}",
+        decoding,
+        timed["reference"],
+        timed["fast"],
+        f"{record['speedup']:.1f}×",
+        equal,
+        memory,
     )
+    return f"| {' | '.join(cells)} |\n"
 
 
 if __name__ == "__main__":

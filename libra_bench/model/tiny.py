@@ -10,11 +10,12 @@ from __future__ import annotations
 import io
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from libra_bench.core.files import write_atomic, write_json
 from libra_bench.data.corpora import load
@@ -22,6 +23,7 @@ from libra_bench.model.configuration import parse_config
 from libra_bench.model.conversation import IMAGE_TAG, conversation
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.loading import CONNECTOR, TOWER
+from libra_bench.model.weights import read_folder
 
 SEED = 20
 VOCABULARY = 448
@@ -97,18 +99,22 @@ def build(folder: Path) -> None:
 
 
 def save(model: LibraModel, path: Path) -> None:
-    """All weights under their published names, as float16."""
-    parts = (
-        ("", model.language_model),
-        (CONNECTOR, model.connector),
-        (TOWER, model.vision_tower.encoder),
-    )
+    """All weights under their published names, as float16.
+
+    The names of modules change between releases of transformers; `save_pretrained` writes those
+    of published files, which every release reads.
+    """
     state = {
-        f"{prefix}{name}": tensor.detach().to(torch.float16).contiguous()
-        for prefix, part in parts
-        for name, tensor in part.state_dict().items()
+        f"{CONNECTOR}{name}": tensor.detach()
+        for name, tensor in model.connector.state_dict().items()
     }
-    save_file(state, path, metadata={"format": "pt"})
+    for prefix, part in (("", model.language_model), (TOWER, model.vision_tower.encoder)):
+        with tempfile.TemporaryDirectory() as folder:
+            part.save_pretrained(folder)
+            written = read_folder(Path(folder))
+        state |= {f"{prefix}{name}": tensor for name, tensor in written.items()}
+    halved = {name: tensor.to(torch.float16).contiguous() for name, tensor in state.items()}
+    write_atomic(path, serialise(halved, metadata={"format": "pt"}))
 
 
 def _write_tokenizer(folder: Path) -> None:

@@ -18,6 +18,8 @@ from libra_bench.core.errors import MissingResourceError
 from libra_bench.core.files import cache_dir
 
 DEBIAN = Path("/usr/share/wordnet")
+WORDNET = "corpora/wordnet/"
+"""With its slash NLTK finds the folder as well as `wordnet.zip`, as its downloader leaves it."""
 MEND = "apt-get install wordnet-base wordnet-sense-index, or python -m nltk.downloader wordnet"
 PARTS = ("adj", "adv", "noun", "verb")
 FILES = (
@@ -66,10 +68,9 @@ def wordnet() -> CachedWordNet:
     import nltk
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    # NLTK finds the packed corpus (wordnet.zip) under the unpacked name as well.
-    if not _found("corpora/wordnet"):
+    if not _found(WORDNET):
         _use_own_data()
-    if not _found("corpora/wordnet"):
+    if not _found(WORDNET):
         if _debian_complete():
             _copy_debian(cache_dir("nltk_data") / "corpora" / "wordnet")
         elif not _download("wordnet"):
@@ -78,7 +79,7 @@ def wordnet() -> CachedWordNet:
     # third of the time.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The multilingual functions")
-        reader = WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
+        reader = WordNetCorpusReader(nltk.data.find(WORDNET), None)
     return CachedWordNet(reader)
 
 

@@ -12,6 +12,9 @@ from libra_bench.core.files import read_json
 from libra_bench.model.configuration import IMAGE_TOKEN
 from libra_bench.model.conversation import IMAGE_TAG
 
+SPACE = "▁"
+"""SentencePiece's sign for a space."""
+
 
 class Tokenizer(Protocol):
     """What the suite needs of a tokenizer."""
@@ -28,13 +31,18 @@ class Tokenizer(Protocol):
         """Text without special tokens."""
         ...
 
+    def token_id(self, text: str) -> int | None:
+        """The id of a special token; None where the tokenizer has no such token."""
+        ...
+
 
 class SentencePieceTokenizer:
-    """Llama's tokenizer in its first ("legacy") behaviour, which the published code uses.
+    """Llama's tokenizer as transformers 4 ran it without a `tokenizer.json`.
 
-    Special tokens are cut out of the text first, and each piece between them is encoded by
-    itself, with SentencePiece's own leading space. The converted tokenizers of transformers 5
-    differ in this (spaces, line breaks after a special token), so the model file is read directly.
+    Special tokens are cut out of the text, and each part between them is encoded by itself. In
+    the first ("legacy") behaviour SentencePiece puts a space before every part; in the later one
+    (`"legacy": false`) only the text as a whole gets one. The converted tokenizers of
+    transformers 5 differ from both, so the model file is read directly.
 
     Args:
         folder: holds `tokenizer.model` and `tokenizer_config.json`.
@@ -61,6 +69,8 @@ class SentencePieceTokenizer:
         self.eos_token_id = self._id(settings.get("eos_token"), self._model.eos_id())
         self.pad_token_id = self._id(settings.get("pad_token"), self._model.unk_id())
         self._add_bos = bool(settings.get("add_bos_token", True))
+        # Not said means legacy, as in transformers.
+        self._plain = None if settings.get("legacy") is not False else _without_prefix(path)
         longest_first = sorted(self._special, key=len, reverse=True)
         self._cut = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
@@ -71,17 +81,43 @@ class SentencePieceTokenizer:
     def encode(self, text: str) -> list[int]:
         """Ids of a text."""
         ids = [self.bos_token_id] if self._add_bos and self.bos_token_id is not None else []
-        for part in self._cut.split(text):
-            if part in self._special:
-                ids.append(self._special[part])
-            elif part:
-                ids.extend(self._model.encode(part))
+        if self._plain is not None and text:
+            text = SPACE + text.replace(SPACE, " ")
+        parts = [part for part in self._cut.split(text) if part]
+        if parts[:1] == [SPACE] and len(parts) > 1:
+            parts = parts[1:]  # No space before a special token at the beginning.
+        for part in parts:
+            ids.extend([self._special[part]] if part in self._special else self._pieces(part))
         return ids
+
+    def _pieces(self, part: str) -> list[int]:
+        """Ids of a text without special tokens."""
+        if self._plain is None:
+            return list(self._model.encode(part))
+        if not part.startswith((SPACE, " ")):
+            return list(self._plain.encode(part))
+        # SentencePiece would swallow a space at the beginning; something stands before it.
+        guard = self._model.id_to_piece(self._model.unk_id())
+        return list(self._plain.encode(guard + part)[len(self._plain.encode(guard)) :])
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without special tokens."""
         special = set(self._special.values())
         return str(self._model.decode([int(one) for one in ids if int(one) not in special]))
+
+    def token_id(self, text: str) -> int | None:
+        """The id of a special token, or None."""
+        return self._special.get(text)
+
+
+def _without_prefix(path: Path) -> Any:
+    """The SentencePiece model, putting no space of its own before a text."""
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+    model.normalizer_spec.add_dummy_prefix = False
+    return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
 
 
 class HuggingFaceTokenizer:
@@ -112,6 +148,11 @@ class HuggingFaceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without special tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def token_id(self, text: str) -> int | None:
+        """The id of a special token, or None."""
+        number = self._tokenizer.convert_tokens_to_ids(text)
+        return None if number == self._tokenizer.unk_token_id else number
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -1,6 +1,7 @@
 """METEOR against NLTK's own, and where WordNet comes from."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,28 @@ def test_without_wordnet_the_reason_and_the_command_are_told(
     with pytest.raises(MissingResourceError, match="WordNet is not on this machine") as caught:
         Meteor().check()
     assert "apt-get install wordnet-base wordnet-sense-index" in caught.value.mend
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.usefixtures("_fresh")
+def test_nltks_own_data_is_found_as_a_folder_and_as_its_zip(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, packed: bool
+) -> None:
+    """NLTK's downloader leaves `wordnet.zip` packed."""
+    import nltk
+
+    if not resources._debian_complete():
+        pytest.skip("needs Debian's wordnet-base and wordnet-sense-index")
+    corpora = tmp_path / "nltk_data" / "corpora"
+    resources._copy_debian(corpora / "wordnet")
+    if packed:
+        shutil.make_archive(str(corpora / "wordnet"), "zip", corpora, "wordnet")
+        shutil.rmtree(corpora / "wordnet")
+    monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LIBRA_BENCH_OFFLINE", "1")
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nltk_data")])
+    monkeypatch.setattr(resources, "DEBIAN", tmp_path / "absent")
+    assert len(resources.wordnet().synsets("lung")) == 1
 
 
 def test_a_corpus_is_made_once_and_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ ProtocolName = Annotated[
         "If unset, the model's own."
     ),
 ]
-NumBeams = Annotated[int | None, typer.Option(help="Beams; changes the protocol.")]
+NumBeams = Annotated[int | None, typer.Option(help="Beams. Without --protocol all else is plain.")]
 LengthPenalty = Annotated[float | None, typer.Option(help="Exponent on the generated length.")]
 NoRepeatNgramSize = Annotated[int | None, typer.Option(help="No n-gram of this size twice.")]
 MaxNewTokens = Annotated[int | None, typer.Option(help="At most this many new tokens.")]

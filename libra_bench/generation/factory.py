@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,9 @@ class SystemSettings:
 
     def decoding(self) -> Decoding:
         """The protocol with its overrides.
+
+        Whoever names the beams and no protocol describes a search of their own: what they do not
+        name is then `transformers`' plain default, not a setting of some protocol.
 
         Raises:
             InputError: an unknown protocol, or settings that contradict each other.

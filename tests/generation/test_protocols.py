@@ -49,3 +49,14 @@ def test_shards_joined_are_the_whole(count: int) -> None:
 def test_wrong_shards(shard: str) -> None:
     with pytest.raises(InputError, match="K/N"):
         take([1], shard)
+
+
+def test_naming_beams_without_a_protocol_describes_a_search_of_its_own() -> None:
+    from libra_bench.generation.factory import SystemSettings
+
+    own = SystemSettings("libra-7b", overrides={"num_beams": 3, "max_new_tokens": 24}).decoding()
+    assert own == Decoding("custom", num_beams=3, max_new_tokens=24)
+    shorter = SystemSettings("libra-7b", overrides={"max_new_tokens": 24}).decoding()
+    assert (shorter.name, shorter.num_beams) == ("libra-paper+custom", 10)
+    named = SystemSettings("libra-7b", "libra-paper", {"num_beams": 3}).decoding()
+    assert (named.num_beams, named.no_repeat_ngram_size) == (3, 3)

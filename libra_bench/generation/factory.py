@@ -61,6 +61,8 @@ class SystemSettings:
         Raises:
             InputError: an unknown protocol, or settings that contradict each other.
         """
+        if self.protocol is None and self.overrides.get("num_beams") is not None:
+            return replace(protocol("greedy", **self.overrides), name="custom")
         name = self.protocol or (
             None if Path(self.model).is_dir() else zoo.find(self.model).protocol
         )

@@ -31,10 +31,6 @@ class Tokenizer(Protocol):
         """Text without special tokens."""
         ...
 
-    def token_id(self, text: str) -> int | None:
-        """The id of a special token; None where the tokenizer has no such token."""
-        ...
-
 
 class SentencePieceTokenizer:
     """Llama's tokenizer as transformers 4 ran it without a `tokenizer.json`.
@@ -105,17 +101,14 @@ class SentencePieceTokenizer:
         special = set(self._special.values())
         return str(self._model.decode([int(one) for one in ids if int(one) not in special]))
 
-    def token_id(self, text: str) -> int | None:
-        """The id of a special token, or None."""
-        return self._special.get(text)
-
 
 def _without_prefix(path: Path) -> Any:
     """The SentencePiece model, putting no space of its own before a text."""
     import sentencepiece
     from sentencepiece import sentencepiece_model_pb2
 
-    model = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+    schema: Any = sentencepiece_model_pb2
+    model = schema.ModelProto.FromString(path.read_bytes())
     model.normalizer_spec.add_dummy_prefix = False
     return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
 
@@ -148,11 +141,6 @@ class HuggingFaceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without special tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def token_id(self, text: str) -> int | None:
-        """The id of a special token, or None."""
-        number = self._tokenizer.convert_tokens_to_ids(text)
-        return None if number == self._tokenizer.unk_token_id else number
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

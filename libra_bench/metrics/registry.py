@@ -48,6 +48,25 @@ PROFILES: dict[str, dict[str, Entry]] = {
             "Mean F1 between sets of words of change",
             settings={"cleaning": "libra"},
         ),
+        "bertscore": Entry(
+            "libra_bench.metrics.bertscore:BertScore",
+            "Mean F1 of contextual embeddings matched greedily",
+            core=False,
+            settings={"cleaning": "libra"},
+            options=("model", "layer", "idf", "baseline"),
+        ),
+        "chexbert": Entry(
+            "libra_bench.metrics.chexbert:CheXbert",
+            "F1 of CheXbert's labels over 14 and 5 observations",
+            core=False,
+            options=("checkpoint", "encoder"),
+        ),
+        "semb": Entry(
+            "libra_bench.metrics.semb:Semb",
+            "Mean cosine of CheXbert's report embeddings",
+            core=False,
+            options=("checkpoint", "encoder"),
+        ),
     },
     "coco": {
         "bleu": Entry(

@@ -18,7 +18,6 @@ OPTIONAL = {
     "pycocoevalcap": ("the coco profile", "pip install 'libra-bench[metrics]'"),
     "peft": ("training with LoRA", "pip install 'libra-bench[train]'"),
     "flash_attn": ("attention on a GPU; SDPA serves without it", "pip install 'libra-bench[gpu]'"),
-    "open_clip": ("the BiomedCLIP tower of llava-rad", "pip install open_clip_torch"),
 }
 
 

@@ -7,6 +7,7 @@ training text that it makes.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,6 +15,10 @@ from importlib import resources
 from libra_bench.core.names import unknown_name
 
 IMAGE_TAG = "<image>"
+ANSWER = "ANSWER"
+
+SPECIAL = re.compile(r"<\|[^<>|]+\|>|<(?:start|end)_of_turn>|</s>")
+"""Signs in a template that a fitting tokenizer has as tokens of their own."""
 
 
 @dataclass(frozen=True)
@@ -21,24 +26,35 @@ class Conversation:
     """One conversation mode.
 
     Attributes:
+        style: how turns are separated, by the name of the published `SeparatorStyle`.
         stop: the text that ends an answer.
     """
 
     name: str
+    style: str
     stop: str
     prompt_template: str
     training_template: str
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The special tokens that stand in the prompt, each once."""
+        return list(dict.fromkeys(SPECIAL.findall(self.prompt_template)))
 
     def prompt(self, question: str, *, image_tag: str = IMAGE_TAG) -> str:
         """The text before the answer; `image_tag` stands for the image."""
         before, after = self.prompt_template.split(f"{IMAGE_TAG}\nQUESTION")
         return f"{before}{image_tag}\n{question}{after}"
 
+    def before_answer(self, question: str, *, image_tag: str = IMAGE_TAG) -> str:
+        """The training text up to the answer; it may differ from the prompt in its last spaces."""
+        before, rest = self.training_template.split(f"{IMAGE_TAG}\nQUESTION")
+        return f"{before}{image_tag}\n{question}{rest.split(ANSWER)[0]}"
+
     def training_text(self, question: str, answer: str, *, image_tag: str = IMAGE_TAG) -> str:
         """The whole text, with the answer and its end."""
-        before, rest = self.training_template.split(f"{IMAGE_TAG}\nQUESTION")
-        middle, end = rest.split("ANSWER")
-        return f"{before}{image_tag}\n{question}{middle}{answer}{end}"
+        end = self.training_template.split(ANSWER)[1]
+        return f"{self.before_answer(question, image_tag=image_tag)}{answer}{end}"
 
 
 @cache
@@ -51,6 +67,7 @@ def conversations() -> dict[str, Conversation]:
     return {
         name: Conversation(
             name=name,
+            style=row["sep_style"],
             stop=row["sep2"] if row["sep_style"] in second else row["sep"],
             prompt_template=row["prompt_for_QUESTION"],
             training_template=row["training_text_for_QUESTION_ANSWER"],

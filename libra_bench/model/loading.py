@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from libra_bench.core.errors import InputError, MissingResourceError
-from libra_bench.core.files import listing
+from libra_bench.core.files import read_json
 from libra_bench.core.names import unknown_name
-from libra_bench.model import zoo
+from libra_bench.model import open_clip, zoo
+from libra_bench.model.assembly import assemble, with_random_weights
 from libra_bench.model.configuration import LibraConfig, read_config
-from libra_bench.model.conversation import Conversation, conversation
+from libra_bench.model.conversation import IMAGE_TAG, Conversation, conversation
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.lora import PREFIX, merge_adapter
 from libra_bench.model.processor import ImageProcessor
-from libra_bench.model.tokenizer import Tokenizer, load_tokenizer
+from libra_bench.model.tokenizer import Tokenizer, encode_with_image, load_tokenizer
 from libra_bench.model.weights import fingerprint, read_folder, read_weights, weight_files
 
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-CONNECTOR, TOWER = "model.mm_projector.", "model.vision_tower.vision_tower."
 DEFAULT_CONVERSATION = "libra_v1"
+START_END_TAG = f"<im_start>{IMAGE_TAG}<im_end>"
 
 
 @dataclass
@@ -53,6 +50,23 @@ class LoadedModel:
     def config(self) -> LibraConfig:
         """The checkpoint's configuration."""
         return self.model.config
+
+    def prompt_ids(self, question: str) -> Tensor:
+        """Ids [L] of a question in the model's conversation mode, -200 where the image goes.
+
+        Raises:
+            InputError: with the image in its place they leave no room for an answer.
+        """
+        tag = START_END_TAG if self.config.use_im_start_end else IMAGE_TAG
+        text = self.conversation.prompt(question, image_tag=tag)
+        ids = torch.tensor(encode_with_image(text, self.tokenizer))
+        length = len(ids) - 1 + self.model.vision_tower.positions
+        if length >= self.config.context_length:
+            raise InputError(
+                f"the prompt takes {length} positions with its image, the model's context has "
+                f"{self.config.context_length}"
+            )
+        return ids
 
     def describe(self) -> dict[str, Any]:
         """Facts for the manifest."""
@@ -97,16 +111,19 @@ def load_model(
     folder, entry = _find(name)
     place, kind = _device(device), _dtype(dtype, device)
     config = read_config(folder)
-    mode = conv_mode or (entry.conv_mode if entry else None) or DEFAULT_CONVERSATION
+    like = entry or zoo.published_as(folder.resolve().name)
+    mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
     chosen = conversation(mode)
-    tower = _tower_folder(config, folder, vision_tower)
+    tower = _tower_folder(config, folder, model_base, vision_tower)
+    files: list[Path] = []
     if random_weights:
-        model = _random(config, tower).to(place, kind)
-        files: list[Path] = []
+        model = with_random_weights(config, tower, place, kind)
     else:
         state, files = _read_state(folder, model_base)
-        model = _assemble(config, state, tower, folder).to(place, kind)
+        model = assemble(config, state, tower, folder)
+    model = model.to(place, kind)
     tokenizer = load_tokenizer(model_base or folder)
+    _refuse_misfit(chosen, tokenizer, folder)
     model.eval()
     return LoadedModel(
         model=model,
@@ -116,7 +133,7 @@ def load_model(
         model_id=entry.name if entry else Path(folder).resolve().name,
         trained=config.trained and not random_weights,
         weights_sha256=fingerprint(files) if files else "random",
-        eos_token_ids=_end_tokens(model.language_model, tokenizer),
+        eos_token_ids=_end_tokens(model.language_model, tokenizer, chosen, model_base or folder),
     )
 
 
@@ -150,22 +167,32 @@ def _dtype(name: str, device: str) -> torch.dtype:
     return DTYPES[name]
 
 
-def _tower_folder(config: LibraConfig, folder: Path, given: Path | None) -> Path:
+def _tower_folder(config: LibraConfig, folder: Path, base: Path | None, given: Path | None) -> Path:
     """Where the tower's configuration is; its weights may lie inside the checkpoint."""
     if given is not None:
-        if not (given / "config.json").is_file():
+        if not _is_tower(given):
             raise InputError(f"--vision-tower {given}: no config.json in it")
         return given
-    inside = folder / "vision_tower"
-    if (inside / "config.json").is_file():
-        return inside
-    place = zoo.locate(config.vision_tower)
-    if place is None:
+    named = Path(config.vision_tower)
+    near = [place for one in (folder, base) if one for place in (one, one.resolve().parent)]
+    for place in (
+        folder / "vision_tower",
+        *((named,) if named.is_absolute() else ()),
+        *(one / named.name for one in near),
+    ):
+        if _is_tower(place):
+            return place
+    found = zoo.locate(config.vision_tower)
+    if found is None:
         raise MissingResourceError(
             f"the vision tower {config.vision_tower} is not on this machine",
             f"{zoo.how_to_get(config.vision_tower)}, or name its folder by --vision-tower",
         )
-    return place
+    return found
+
+
+def _is_tower(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or open_clip.is_open_clip(folder)
 
 
 def _read_state(folder: Path, base: Path | None) -> tuple[dict[str, Tensor], list[Path]]:
@@ -199,140 +226,24 @@ def _published_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _random(config: LibraConfig, tower: Path) -> LibraModel:
-    from transformers import AutoModel, AutoModelForCausalLM
-
-    # Fixed, so that two machines time and answer the same; the caller's own stream goes on.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        encoder = AutoModel.from_config(_encoder_settings(tower))
-        return LibraModel(config, encoder, AutoModelForCausalLM.from_config(config.language))
-
-
-def _assemble(
-    config: LibraConfig, state: dict[str, Tensor], tower: Path, folder: Path
-) -> LibraModel:
-    inside = _take(state, TOWER)
-    connector = _take(state, CONNECTOR)
-    language = _language_model(config, state, folder)
-    model = LibraModel(config, _encoder(tower, inside), language)
-    _load_strictly(model.connector, connector, f"{folder}: the connector")
-    return model
+def _refuse_misfit(mode: Conversation, tokenizer: Tokenizer, folder: Path) -> None:
+    """Refuse a conversation mode whose special tokens the tokenizer would spell out as text."""
+    unknown = [tag for tag in mode.special_tokens if tokenizer.token_id(tag) is None]
+    if unknown:
+        raise InputError(
+            f"conversation mode {mode.name!r} does not fit {folder}: its tokenizer has no "
+            f"{', '.join(unknown)}"
+        )
 
 
-def _take(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    names = [name for name in state if name.startswith(prefix)]
-    return {name.removeprefix(prefix): state.pop(name) for name in names}
-
-
-def _language_model(config: LibraConfig, state: dict[str, Tensor], folder: Path) -> nn.Module:
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    return _with_weights(
-        MODEL_FOR_CAUSAL_LM_MAPPING[type(config.language)],
-        config.language,
-        state,
-        f"{folder}: the language model",
-    )
-
-
-def _encoder(tower: Path, inside: dict[str, Tensor]) -> nn.Module:
-    from transformers import MODEL_MAPPING
-
-    settings = _encoder_settings(tower)
-    return _with_weights(
-        MODEL_MAPPING[type(settings)],
-        settings,
-        inside or read_folder(tower),
-        f"{tower}: the vision tower",
-        # A whole CLIP or SigLIP checkpoint brings its text half along.
-        tolerated=("text_model.", "logit_", "text_projection", "visual_projection"),
-    )
-
-
-def _encoder_settings(tower: Path) -> PretrainedConfig:
-    from transformers import AutoConfig
-
-    settings = AutoConfig.from_pretrained(tower, local_files_only=True)
-    # A multimodal checkpoint (CLIP, SigLIP) holds its vision half under `vision_config`.
-    return getattr(settings, "vision_config", settings)
-
-
-def _with_weights(
-    kind: Any,
-    settings: PretrainedConfig,
-    state: dict[str, Tensor],
-    label: str,
-    tolerated: tuple[str, ...] = (),
-) -> nn.Module:
-    """A model of transformers filled with `state`, in the type of its tensors.
-
-    `from_pretrained` renames keys of older releases and leaves nothing uninitialised unsaid.
-    """
-    first = next((one for one in state.values() if one.is_floating_point()), None)
-    if first is None:
-        raise InputError(f"{label} has no weights among the files")
-    model: nn.Module
-    report: dict[str, Any]
-    try:
-        with _without_bars():
-            model, report = kind.from_pretrained(
-                None,
-                config=settings,
-                state_dict=state,
-                dtype=first.dtype,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-            )
-    except RuntimeError as error:
-        raise InputError(f"{label} does not fit its configuration ({error})") from None
-    unexpected = [key for key in report["unexpected_keys"] if not key.startswith(tolerated)]
-    wrong = [str(one) for one in report["mismatched_keys"]]
-    _refuse_gaps(label, report["missing_keys"], unexpected, wrong)
-    return model
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keep transformers' own progress bars out of ours."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _load_strictly(module: nn.Module, state: dict[str, Tensor], label: str) -> None:
-    own = module.state_dict()
-    wrong = [
-        f"{name}: {tuple(state[name].shape)} in the file, {tuple(own[name].shape)} expected"
-        for name in own
-        if name in state and state[name].shape != own[name].shape
-    ]
-    _refuse_gaps(label, set(own) - set(state), set(state) - set(own), wrong)
-    module.load_state_dict(state)
-
-
-def _refuse_gaps(
-    label: str,
-    missing: Sequence[str] | set[str],
-    unexpected: Sequence[str] | set[str],
-    wrong: list[str],
-) -> None:
-    """Raise InputError where keys are missing, left over or of another shape; all are listed."""
-    faults = [f"missing: {name}" for name in sorted(missing)]
-    faults += [f"unexpected: {name}" for name in sorted(unexpected)]
-    faults += [f"wrong shape: {name}" for name in wrong]
-    if faults:
-        raise InputError(f"{label} does not fit its weights: " + listing(faults))
-
-
-def _end_tokens(language_model: nn.Module, tokenizer: Tokenizer) -> list[int]:
-    """Every id that ends an answer: the tokenizer's, and those of the generation settings."""
-    named = getattr(language_model.generation_config, "eos_token_id", None)
-    several = named if isinstance(named, list) else [named]
-    return sorted({one for one in (*several, tokenizer.eos_token_id) if one is not None})
+def _end_tokens(
+    language_model: Any, tokenizer: Tokenizer, mode: Conversation, folder: Path
+) -> list[int]:
+    """Every id that ends an answer: of the tokenizer, the conversation, the generation settings."""
+    named = [language_model.generation_config.eos_token_id]
+    settings = folder / "generation_config.json"
+    if settings.is_file():
+        named.append(read_json(settings).get("eos_token_id"))
+    several = [one for row in named for one in (row if isinstance(row, list) else [row])]
+    both = (tokenizer.eos_token_id, tokenizer.token_id(mode.stop.strip()))
+    return sorted({one for one in (*several, *both) if one is not None})

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_json
+from libra_bench.model import open_clip
 
 Padding = Literal["mean", "black", "none"]
 """Colour of the square's empty part. The published code differs from itself: the encoder's mean
@@ -44,6 +45,8 @@ class ImageProcessor:
         Raises:
             InputError: no such file, or fields of another form.
         """
+        if open_clip.is_open_clip(folder):
+            return cls.parse(open_clip.preprocessing(folder))
         path = folder / "preprocessor_config.json"
         raw = read_json(path)
         try:

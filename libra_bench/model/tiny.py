@@ -19,10 +19,10 @@ from safetensors.torch import save as serialise
 
 from libra_bench.core.files import write_atomic, write_json
 from libra_bench.data.corpora import load
+from libra_bench.model.assembly import CONNECTOR, TOWER
 from libra_bench.model.configuration import parse_config
 from libra_bench.model.conversation import IMAGE_TAG, conversation
 from libra_bench.model.libra import LibraModel
-from libra_bench.model.loading import CONNECTOR, TOWER
 from libra_bench.model.weights import read_folder
 
 SEED = 20

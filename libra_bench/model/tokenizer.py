@@ -31,6 +31,10 @@ class Tokenizer(Protocol):
         """Text without special tokens."""
         ...
 
+    def token_id(self, text: str) -> int | None:
+        """The id of a special token; None where the tokenizer has no such token."""
+        ...
+
 
 class SentencePieceTokenizer:
     """Llama's tokenizer as transformers 4 ran it without a `tokenizer.json`.
@@ -101,6 +105,10 @@ class SentencePieceTokenizer:
         special = set(self._special.values())
         return str(self._model.decode([int(one) for one in ids if int(one) not in special]))
 
+    def token_id(self, text: str) -> int | None:
+        """The id of a special token, or None."""
+        return self._special.get(text)
+
 
 def _without_prefix(path: Path) -> Any:
     """The SentencePiece model, putting no space of its own before a text."""
@@ -141,6 +149,11 @@ class HuggingFaceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, without special tokens."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def token_id(self, text: str) -> int | None:
+        """The id of a special token, or None."""
+        number = self._tokenizer.get_vocab().get(text)
+        return None if number is None else int(number)
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from libra_bench.core.errors import InputError
 from libra_bench.model.configuration import LibraConfig
 
+WITHOUT_CLASS = ("siglip_vision_model", "siglip2_vision_model")
+"""Encoders that have patches only, no class token before them."""
+
 
 class VisionTower(nn.Module):
     """A vision encoder and the choice of its hidden states.
@@ -46,7 +49,8 @@ class VisionTower(nn.Module):
     def positions(self) -> int:
         """Vectors that an image becomes."""
         config = self.encoder.config
-        return int((config.image_size // config.patch_size) ** 2 + 1 - self.skip)
+        classes = 0 if config.model_type in WITHOUT_CLASS else 1
+        return int((config.image_size // config.patch_size) ** 2 + classes - self.skip)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[n, 3, height, width] pixels; [n, layers, positions, width] features."""

@@ -16,9 +16,10 @@ class ZooEntry:
     """One named model.
 
     Attributes:
-        hub_id: repository on the Hugging Face hub; None for what the package carries.
+        hub_id: repository on the Hugging Face hub; None for what the package carries. Names and
+            conversation modes are those of the README of X-iZhang/Libra.
         tower: the vision tower's repository.
-        parameters: of the whole model, in billions.
+        parameters: of the whole model, in billions, counted from the shapes of its parts.
         licence: as its page states it; `see page` where it was not verified.
         protocol: decoding by default; None for `libra-paper`.
     """
@@ -39,6 +40,9 @@ class ZooEntry:
         """Memory of the weights in bfloat16, in 10^9 bytes."""
         return 2 * self.parameters
 
+
+CONFIGS = ("config.json", "open_clip_config.json")
+"""One of these lies in every repository."""
 
 _TINY = Path(__file__).resolve().parent / "libra_tiny"
 
@@ -66,11 +70,11 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "libra-3b",
             "model",
-            "Libra v1.0: RAD-DINO, TAC, Llama-3.2-3B (its conversation mode is not verified)",
+            "Libra v1.0: RAD-DINO, TAC, Llama-3.2-3B-Instruct",
             hub_id="X-iZhang/libra-v1.0-3b",
             tower="microsoft/rad-dino",
             conv_mode="libra_llama_3",
-            parameters=3.4,
+            parameters=3.3,
             licence="see page",
         ),
         ZooEntry(
@@ -92,6 +96,38 @@ ZOO: dict[str, ZooEntry] = {
             tower="openai/clip-vit-large-patch14-336",
             conv_mode="libra_v0",
             parameters=7.1,
+            licence="see page",
+        ),
+        ZooEntry(
+            "llava-med",
+            "model",
+            "LLaVA-Med v1.5 in Libra's form: CLIP-L-336 (adapted), MLP, Mistral-7B-Instruct-v0.2",
+            hub_id="X-iZhang/libra-llava-med-v1.5-mistral-7b",
+            tower="openai/clip-vit-large-patch14-336",
+            conv_mode="llava_med_v1.5_mistral_7b",
+            parameters=7.6,
+            licence="see page",
+        ),
+        ZooEntry(
+            "llava-rad",
+            "model",
+            "LLaVA-Rad in Libra's form: BiomedCLIP (adapted), MLP, Vicuna-7B",
+            hub_id="X-iZhang/libra-llava-rad",
+            tower="microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+            conv_mode="v1",
+            parameters=6.8,
+            licence="see page",
+        ),
+        ZooEntry(
+            "maira-2",
+            "model",
+            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; its questions end "
+            "with 'INDICATION: … TECHNIQUE: … COMPARISON: …', each 'None.' where unknown",
+            hub_id="X-iZhang/libra-maira-2",
+            # Its page says "RAD-DINO (adapted)"; that the tower's own page is this one is a guess.
+            tower="microsoft/rad-dino-maira-2",
+            conv_mode="maira_2",
+            parameters=6.9,
             licence="see page",
         ),
         ZooEntry(
@@ -117,6 +153,14 @@ def find(name: str) -> ZooEntry:
     if name not in ZOO:
         raise unknown_name("model (and no folder of that name)", name, ZOO)
     return ZOO[name]
+
+
+def published_as(folder_name: str) -> ZooEntry | None:
+    """The entry whose repository is called so: a download keeps the name of what it is."""
+    for entry in ZOO.values():
+        if entry.hub_id is not None and entry.hub_id.rpartition("/")[2] == folder_name:
+            return entry
+    return None
 
 
 def is_present(entry: ZooEntry) -> Path | None:
@@ -146,12 +190,16 @@ def locate(hub_id: str) -> Path | None:
     """
     if root := os.environ.get("LIBRA_BENCH_MODELS"):
         for place in (Path(root) / hub_id, Path(root) / hub_id.rpartition("/")[2]):
-            if (place / "config.json").is_file():
+            if any((place / name).is_file() for name in CONFIGS):
                 return place
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(hub_id, "config.json")
-    return Path(found).parent if isinstance(found, str) else None
+    try:
+        found = [try_to_load_from_cache(hub_id, name) for name in CONFIGS]
+    except HFValidationError:
+        return None  # A folder of another machine, no repository's name.
+    return next((Path(one).parent for one in found if isinstance(one, str)), None)
 
 
 def how_to_get(hub_id: str) -> str:

@@ -1,6 +1,7 @@
 """Our model against the published implementation's answers, for every kit that is there."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.model.conversation import conversation
 from libra_bench.model.loading import LoadedModel, load_model
+from libra_bench.model.supervision import supervised
 from libra_bench.model.tokenizer import encode_with_image
 
-KITS = ("libra-tac", "libra-mlp", "libra-qwen2", "libra-gemma", "libra-lora")
-TOWERS = ("rad-dino", "clip")
+PARITY = Path(
+    os.environ.get("LIBRA_BENCH_PARITY", Path(__file__).resolve().parents[3] / "shared" / "parity")
+)
+KITS = sorted(place.parent.name for place in PARITY.glob("libra-*/expected.json")) or ["libra-tac"]
 
 
 @dataclass
@@ -48,16 +52,13 @@ def kit(request: pytest.FixtureRequest, parity: Path) -> Kit:
     folder = parity / request.param
     if not folder.is_dir():
         pytest.skip(f"no kit {request.param}")
-    base = folder
-    if request.param == "libra-lora":
-        base = parity / "libra-tac"
-    tower = next(base / name for name in TOWERS if (base / name).is_dir())
-    if base is folder:
-        loaded = load_model(folder / "checkpoint", vision_tower=tower)
+    adapter = next(folder.glob("*/adapter_config.json"), None)
+    base = folder if adapter is None else parity / "libra-tac"
+    tower = next(base.glob("*/preprocessor_config.json")).parent
+    if adapter is None:
+        loaded = load_model(base / "checkpoint", vision_tower=tower)
     else:
-        loaded = load_model(
-            folder / "libra-lora", model_base=base / "checkpoint", vision_tower=tower
-        )
+        loaded = load_model(adapter.parent, model_base=base / "checkpoint", vision_tower=tower)
     expected = json.loads((folder / "expected.json").read_text())
     return Kit(loaded, base / "images", expected, np.load(folder / "expected.npz"))
 
@@ -69,6 +70,9 @@ def test_prompts_and_ids(kit: Kit) -> None:
             assert mode.prompt(case["text"]) == case["prompt"]
             assert mode.stop == case["stop"]
             assert kit.study(case).prompt_ids.tolist() == case["input_ids"]
+            # Asked in its own mode, the model makes the same ids.
+            kit.loaded.conversation = mode
+            assert kit.loaded.prompt_ids(case["text"]).tolist() == case["input_ids"]
 
 
 def test_pixels_projection_and_logits(kit: Kit) -> None:
@@ -96,13 +100,15 @@ def test_training_loss(kit: Kit) -> None:
     cases = {case["id"]: case for case in kit.expected["cases"]}
     for row in kit.expected.get("training", []):
         case = cases[row["id"]]
-        text = conversation(case["conv_mode"]).training_text(case["text"], row["answer"])
-        assert encode_with_image(text, kit.loaded.tokenizer) == row["input_ids"]
+        mode = conversation(case["conv_mode"])
+        ids, labels = supervised(case["text"], row["answer"], mode, kit.loaded.tokenizer)
+        assert ids.tolist() == row["input_ids"]
+        assert labels.tolist() == row["labels"]
         study = kit.study(case)
         with torch.inference_mode():
             loss = kit.loaded.model(
-                [torch.tensor(row["input_ids"])],
-                [torch.tensor(row["labels"])],
+                [ids],
+                [labels],
                 study.current.unsqueeze(0),
                 None if study.prior is None else study.prior.unsqueeze(0),
             ).loss

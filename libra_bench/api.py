@@ -45,11 +45,10 @@ def score(
         >>> round(scores.figures["rouge_l"].value, 2)
         33.33
     """
-    from libra_bench.metrics import registry
     from libra_bench.metrics.scoring import score_texts
+    from libra_bench.runs.scoring import ScoringSettings
 
-    names = list(metrics) if metrics else registry.core(profile)
-    chosen = [registry.create(name, profile, (options or {}).get(name)) for name in names]
+    chosen = ScoringSettings(metrics, profile, options or {}).create()
     return score_texts(predictions, references, chosen, clusters=clusters, trials=trials, seed=seed)
 
 

@@ -88,7 +88,8 @@ def evaluate(
 
     Raises:
         InputError: something given cannot be used; nothing was started.
-        RunError: the run failed; the folder says so.
+
+    Whatever else goes wrong is raised as it is, and the folder says `failed` and why.
     """
     watch = observer or Silence()
     settings.scoring.check()
@@ -114,11 +115,9 @@ def evaluate(
     try:
         folder.write_examples(cohort.examples, cohort.sources)
         folder.update(seeds={"scoring": settings.scoring.seed})
-        progress = _generate(system, cohort.examples, folder, watch)
+        _generate(system, cohort.examples, folder, watch)
         with watch.step("scoring") as part:
-            summary = score_run(
-                folder, settings.scoring, facts=_facts(resolved, progress), on_step=part
-            )
+            summary = score_run(folder, settings.scoring, facts=_facts(resolved), on_step=part)
         from libra_bench.report.render import render
 
         with watch.step("writing the report"):
@@ -133,14 +132,11 @@ def evaluate(
     return Outcome(folder, summary, pages)
 
 
-def _generate(
-    system: System, examples: list[Example], folder: RunFolder, watch: Observer
-) -> Progress:
+def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:
     with PredictionLog(folder.predictions_file, resume=True) as log:
         with watch.generating() as hear:
-            progress = Driver(system, log, hear).run(examples)
+            Driver(system, log, hear).run(examples)
         log.finish(examples)
-    return progress
 
 
 def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, Any]:
@@ -160,7 +156,7 @@ def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, A
     return {name: _plain(value) for name, value in resolved.items()}
 
 
-def _facts(resolved: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+def _facts(resolved: Mapping[str, Any]) -> dict[str, Any]:
     """The part of the summary that says what was run."""
     cohort, system = resolved["cohort_settings"], resolved["system"]
     return {

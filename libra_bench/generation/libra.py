@@ -18,15 +18,12 @@ from libra_bench.generation.capacity import side_by_side
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
-from libra_bench.model.conversation import IMAGE_TAG
 from libra_bench.model.loading import LoadedModel, load_model
 from libra_bench.model.processor import Padding
-from libra_bench.model.tokenizer import encode_with_image
 
 if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
 
-START_END_TAG = f"<im_start>{IMAGE_TAG}<im_end>"
 CHUNK = 4
 """Times as many examples as run side by side: their pixels are in memory together."""
 
@@ -97,7 +94,7 @@ class LibraSystem:
         return {"kind": "model", **self._loaded.describe(), **self.metadata, "engine": self._engine}
 
     def check(self, examples: Sequence[Example]) -> None:
-        """Refuse a cohort of which no image can be read, and prompts that do not fit.
+        """Refuse a cohort of which no image can be found.
 
         Raises:
             InputError: no image root, or no example whose current image is there.
@@ -184,15 +181,9 @@ class LibraSystem:
             self._loaded.processor(load_image(path), self._padding)
             for path in dict.fromkeys(self._paths(example))
         ]
-        tag = START_END_TAG if self._loaded.config.use_im_start_end else IMAGE_TAG
-        prompt = self._loaded.conversation.prompt(example.text, image_tag=tag)
-        ids = torch.tensor(encode_with_image(prompt, self._loaded.tokenizer))
-        room = self._loaded.config.context_length
-        if len(ids) >= room:
-            raise InputError(f"the prompt has {len(ids)} tokens, the model's context {room}")
         return Study(
             key=example.question_id,
-            prompt_ids=ids,
+            prompt_ids=self._loaded.prompt_ids(example.text),
             current=pixels[0],
             prior=pixels[1] if len(pixels) > 1 else None,
         )

@@ -135,23 +135,39 @@ class Metric(ABC):
         return "|".join(f"{key}:{value}" for key, value in parts.items())
 
 
-class MeanMetric(Metric):
-    """A metric whose corpus figure is the mean of its reports' figures."""
+class MeansMetric(Metric):
+    """A metric whose corpus figures are the means of its reports' figures.
 
-    statistics: ClassVar[tuple[str, ...]] = ("value", "count")
+    Its statistics are the figures, in the order of its outputs, and a count.
+    """
+
     scale: ClassVar[float] = 100.0
 
     @abstractmethod
-    def each(self, predictions: Sequence[str], references: Sequence[str]) -> Sequence[float]:
-        """One figure a pair, on the published 0-1 scale; NaN where the pair cannot be scored."""
+    def rows(self, predictions: Sequence[str], references: Sequence[str]) -> Floats:
+        """Figures [m, outputs], on the published scale; a row of NaN cannot be scored."""
 
     def compute(self, predictions: Sequence[str], references: Sequence[str]) -> PerReport:
-        values = np.asarray(self.each(predictions, references), dtype=np.float64) * self.scale
-        counts = np.where(np.isnan(values), np.nan, 1.0)
-        return PerReport(np.stack([values, counts], axis=1), {self.outputs[0].name: values})
+        values = np.asarray(self.rows(predictions, references), dtype=np.float64) * self.scale
+        counts = np.where(np.isnan(values).any(axis=1), np.nan, 1.0)
+        columns = {output.name: values[:, place] for place, output in enumerate(self.outputs)}
+        return PerReport(np.column_stack([values, counts]), columns)
 
     def finalise(self, sums: Floats) -> dict[str, Floats]:
-        count = sums[..., 1]
+        count = sums[..., -1]
         with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.where(count > 0, sums[..., 0] / count, np.nan)
-        return {self.outputs[0].name: mean}
+            means = np.where(count[..., None] > 0, sums[..., :-1] / count[..., None], np.nan)
+        return {output.name: means[..., place] for place, output in enumerate(self.outputs)}
+
+
+class MeanMetric(MeansMetric):
+    """A metric with a single figure, the mean of its reports' figures."""
+
+    statistics: ClassVar[tuple[str, ...]] = ("value", "count")
+
+    @abstractmethod
+    def each(self, predictions: Sequence[str], references: Sequence[str]) -> Sequence[float]:
+        """One figure a pair, on the published scale; NaN where the pair cannot be scored."""
+
+    def rows(self, predictions: Sequence[str], references: Sequence[str]) -> Floats:
+        return np.asarray(self.each(predictions, references), dtype=np.float64)[:, None]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
 
 from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.files import cache_dir, sha256_of
@@ -90,8 +90,11 @@ def model_file(option: str, name: str) -> Path:
     return Path(cached)
 
 
-def load_state(path: Path) -> Any:
+def load_state(path: Path, content: BinaryIO | None = None) -> Any:
     """What a file of `torch.save` holds: tensors in containers, never code.
+
+    Args:
+        content: what to read instead, where `path` is the archive that holds it.
 
     Raises:
         InputError: the file is no such file.
@@ -102,7 +105,7 @@ def load_state(path: Path) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(content or path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as weights ({reason})") from None

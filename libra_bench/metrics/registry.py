@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -24,6 +24,25 @@ class Entry:
     settings: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     """Keys that a user may set."""
+    borrows: Mapping[str, str] = field(default_factory=dict)
+    """Own keys, and the option of another metric, `metric.key`, whose value they take if unset."""
+    parts: tuple[str, ...] = ()
+    """Metrics of the same profile that this one is made of."""
+
+
+_RATESCORE = Entry(
+    "libra_bench.metrics.ratescore.metric:RaTEScore",
+    "Mean similarity of medical entities, weighed by their kinds",
+    core=False,
+    options=("ner", "encoder", "matrix"),
+)
+_SEMB = Entry(
+    "libra_bench.metrics.semb:Semb",
+    "Mean cosine of CheXbert's report embeddings",
+    core=False,
+    options=("checkpoint", "encoder"),
+    borrows={"checkpoint": "chexbert.checkpoint", "encoder": "chexbert.encoder"},
+)
 
 
 PROFILES: dict[str, dict[str, Entry]] = {
@@ -61,11 +80,13 @@ PROFILES: dict[str, dict[str, Entry]] = {
             core=False,
             options=("checkpoint", "encoder"),
         ),
-        "semb": Entry(
-            "libra_bench.metrics.semb:Semb",
-            "Mean cosine of CheXbert's report embeddings",
+        "semb": _SEMB,
+        "ratescore": _RATESCORE,
+        "radgraph": Entry(
+            "libra_bench.metrics.radgraph.metric:RadGraph",
+            "Mean F1 of RadGraph's entities (RG_E), with relations (RG_ER, RG_bar_ER)",
             core=False,
-            options=("checkpoint", "encoder"),
+            options=("archive", "encoder", "lowercase"),
         ),
     },
     "coco": {
@@ -91,28 +112,97 @@ PROFILES: dict[str, dict[str, Entry]] = {
             "libra_bench.metrics.rexrank_bleu:RexrankBleu",
             "Mean sentence BLEU-2 over words, smoothed",
         ),
+        "bertscore": Entry(
+            "libra_bench.metrics.bertscore:RescaledBertScore",
+            "Mean F1 of contextual embeddings, rescaled by its baseline",
+            core=False,
+            options=("model", "layer", "idf", "baseline"),
+        ),
+        "semb": _SEMB,
+        "radgraph": Entry(
+            "libra_bench.metrics.radgraph.metric:RadGraphV1",
+            "Mean of entity F1 and relation F1 of RadGraph's first model",
+            core=False,
+            options=("archive", "encoder"),
+        ),
+        "radcliq": Entry(
+            "libra_bench.metrics.radcliq:RadCliQ",
+            "Errors that radiologists would count, predicted from the four above",
+            core=False,
+            parts=("radgraph", "bertscore", "semb", "bleu"),
+        ),
+        "ratescore": _RATESCORE,
     },
 }
 
 
-def create(name: str, profile: str = "libra", options: Mapping[str, str] | None = None) -> Metric:
+def create(
+    name: str, profile: str = "libra", options: Mapping[str, Mapping[str, str]] | None = None
+) -> Metric:
     """The metric `name` of a profile. Nothing is loaded until `check` or `score`.
 
     Args:
-        options: settings of a user, by key.
+        options: settings of a user, by metric and key; those of other metrics do not matter,
+            unless this one borrows from them or is made of them.
 
     Raises:
         InputError: an unknown profile, metric or option; the nearest right name is offered.
     """
     entry = _entry(name, profile)
-    for key in options or {}:
+    given = options or {}
+    borrowed = {
+        own: given[metric][key]
+        for own, (metric, _, key) in _sources(entry).items()
+        if key in given.get(metric, {})
+    }
+    for key in given.get(name, {}):
         if key not in entry.options:
             if not entry.options:
                 raise InputError(f"metric {name!r} of profile {profile!r} has no options")
             raise unknown_name(f"option of {name}", key, entry.options)
-    settings: dict[str, Any] = {**entry.settings, **(options or {})}
+    settings: dict[str, Any] = {**entry.settings, **borrowed, **given.get(name, {})}
+    if entry.parts:
+        settings["parts"] = {part: create(part, profile, options) for part in entry.parts}
     created: Metric = _class_of(entry)(**settings)
     return created
+
+
+def create_all(
+    names: Sequence[str],
+    profile: str = "libra",
+    options: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[Metric]:
+    """Several metrics of a profile.
+
+    Raises:
+        InputError: as of `create`; options for a metric that none of these has to do with.
+    """
+    created = [create(name, profile, options) for name in names]
+    made = _with_parts(names, profile)
+    lent: dict[str, list[str]] = {}
+    for name in made:
+        for metric, _, key in _sources(_entry(name, profile)).values():
+            lent.setdefault(metric, []).append(key)
+    strangers = sorted(set(options or {}) - made - set(lent))
+    if strangers:
+        raise InputError(
+            f"--metric-option for {', '.join(strangers)}, which --metrics does not name"
+        )
+    for metric in sorted(set(options or {}) - made):
+        for key in (options or {})[metric]:
+            if key not in lent[metric]:
+                raise unknown_name(f"option of {metric}", key, lent[metric])
+    return created
+
+
+def _with_parts(names: Iterable[str], profile: str) -> set[str]:
+    """Metrics and all that they are made of."""
+    parts = {part for name in names for part in _entry(name, profile).parts}
+    return set(names) | (_with_parts(parts, profile) if parts else set())
+
+
+def _sources(entry: Entry) -> dict[str, tuple[str, str, str]]:
+    return {own: source.partition(".") for own, source in entry.borrows.items()}
 
 
 def names(profile: str) -> list[str]:

@@ -40,12 +40,7 @@ class ScoringSettings:
         from libra_bench.metrics import registry
 
         names = list(self.metrics) if self.metrics else registry.core(self.profile)
-        strangers = sorted(set(self.options) - set(names))
-        if strangers:
-            raise InputError(
-                f"--metric-option for {', '.join(strangers)}, which --metrics does not name"
-            )
-        return [registry.create(name, self.profile, self.options.get(name)) for name in names]
+        return registry.create_all(names, self.profile, self.options)
 
     def check(self) -> None:
         """Refuse wrong names before any work starts."""

@@ -69,9 +69,9 @@ def intervals(
 
 
 def percentiles(figures: Floats, level: float) -> tuple[float, float]:
-    """The central `level` share of replicates [trials]; NaN where none of them is a figure."""
-    if np.isnan(figures).all():
+    """The central `level` share of replicates [trials]; NaN where some of them is no figure."""
+    if np.isnan(figures).any():
         return float("nan"), float("nan")
     tail = (1 - level) / 2
-    low, high = np.nanquantile(figures, [tail, 1 - tail])
+    low, high = np.quantile(figures, [tail, 1 - tail])
     return float(low), float(high)

@@ -230,7 +230,7 @@ def test_core_metrics_are_libra_s_own() -> None:
         (("blue",), "Did you mean 'bleu'"),
         (("cider",), "not part of profile 'libra', but of coco"),
         (("bleu", "cocos"), "Did you mean 'coco'"),
-        (("bleu", "libra", {"order": "4"}), "no options"),
+        (("bleu", "libra", {"bleu": {"order": "4"}}), "no options"),
     ],
 )
 def test_wrong_names_are_answered_with_right_ones(arguments: tuple, told: str) -> None:

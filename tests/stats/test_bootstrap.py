@@ -81,7 +81,7 @@ def test_a_constant_has_an_interval_of_no_width() -> None:
     assert intervals(with_counts(np.full(9, 7.0)), mean, list("abcdefghi"))["mean"] == (7.0, 7.0)
 
 
-def test_percentiles_take_the_level_and_skip_what_is_no_figure() -> None:
-    figures = np.append(np.arange(101.0), np.nan)
+def test_percentiles_take_the_level_and_are_none_where_a_replicate_is_none() -> None:
+    figures = np.arange(101.0)
     assert percentiles(figures, 0.9) == pytest.approx((5.0, 95.0))
-    assert np.isnan(percentiles(np.full(3, np.nan), 0.9)).all()
+    assert np.isnan(percentiles(np.append(figures, np.nan), 0.9)).all()

@@ -1,0 +1,1 @@
+"""RadGraph: entities of a report and their relations, and how many two reports share."""

@@ -1,0 +1,1 @@
+"""Sentences of clinical text, as medspaCy finds them."""

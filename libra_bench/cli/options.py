@@ -58,6 +58,10 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option("--metric-option", metavar="NAME.KEY=VALUE", help="A setting of one metric."),
 ]
+Subgroups = Annotated[
+    str | None,
+    typer.Option(help="Columns with commas that split the cohort: any field of the examples."),
+]
 Trials = Annotated[int, typer.Option(help="Bootstrap or randomisation trials.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of the resampling.")]
 MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]

@@ -23,6 +23,7 @@ def score(
     per_report: Annotated[
         Path | None, typer.Option(help="Write a row a report to this Parquet file.")
     ] = None,
+    subgroups: options.Subgroups = None,
     trials: options.Trials = 1000,
     seed: options.Seed = 0,
     json: options.Json = False,
@@ -36,6 +37,7 @@ def score(
         metrics=options.names(metrics) if metrics else None,
         profile=profile,
         options=options.metric_options(metric_option),
+        subgroups=options.names(subgroups) if subgroups else None,
         trials=trials,
         seed=seed,
     )

@@ -41,8 +41,8 @@ def _inverse(value: float) -> float:
     return 1.0 / value
 
 
-# Column → the suite's output and how it becomes the leaderboard's figure. GREEN and FineRadScore
-# are judged by language models that this suite does not run: their cells stay empty.
+# Column → the suite's output and how it becomes the leaderboard's figure. FineRadScore is judged by
+# a language model behind a service that this suite does not call: its cell stays empty.
 COLUMNS: dict[str, tuple[str, Callable[[float], float]]] = {
     "BLEU": ("bleu2", _fraction),
     "BertScore": ("bertscore", _fraction),
@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[str, Callable[[float], float]]] = {
     "RadGraph": ("radgraph", _fraction),
     "1/RadCliQ-v1": ("radcliq", _inverse),
     "RaTEScore": ("ratescore", _fraction),
+    "GREEN": ("green", _fraction),
 }
 
 

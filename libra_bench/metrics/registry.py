@@ -43,7 +43,12 @@ _SEMB = Entry(
     options=("checkpoint", "encoder"),
     borrows={"checkpoint": "chexbert.checkpoint", "encoder": "chexbert.encoder"},
 )
-
+_GREEN = Entry(
+    "libra_bench.metrics.green:Green",
+    "Mean share of matched findings among these and errors, by a language model",
+    core=False,
+    options=("model",),
+)
 
 PROFILES: dict[str, dict[str, Entry]] = {
     "libra": {
@@ -88,6 +93,7 @@ PROFILES: dict[str, dict[str, Entry]] = {
             core=False,
             options=("archive", "encoder", "lowercase"),
         ),
+        "green": _GREEN,
     },
     "coco": {
         "bleu": Entry(
@@ -132,6 +138,7 @@ PROFILES: dict[str, dict[str, Entry]] = {
             parts=("radgraph", "bertscore", "semb", "bleu"),
         ),
         "ratescore": _RATESCORE,
+        "green": _GREEN,
     },
 }
 

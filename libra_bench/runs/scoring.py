@@ -27,6 +27,8 @@ class ScoringSettings:
     """Names; None for the profile's core metrics."""
     profile: str = "libra"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    subgroups: Sequence[str] | None = None
+    """Columns that split the cohort: any field of the examples; None for what is usual."""
     trials: int = 1000
     seed: int = 0
     level: float = 0.95
@@ -143,7 +145,9 @@ def evaluate(
         level=settings.level,
         progress=on_step,
     )
-    frame = _identities(examples, matched, settings.profile).join(to_frame(scores, metrics))
+    identities = _identities(examples, matched, settings.profile)
+    columns = _subgroup_columns(identities, examples, settings.subgroups)
+    frame = identities.join(to_frame(scores, metrics))
     notes = []
     blank = [one.question_id for one in examples if not one.reference.strip()]
     if blank:
@@ -161,6 +165,7 @@ def evaluate(
             clusters,
             scores.per_report,
             metrics,
+            columns,
             trials=settings.trials,
             seed=settings.seed,
             level=settings.level,
@@ -205,6 +210,26 @@ def _identities(
             "profile": profile,
         }
     )
+
+
+def _subgroup_columns(
+    frame: pd.DataFrame, examples: Sequence[Example], asked: Sequence[str] | None
+) -> list[str]:
+    """The columns that are to split the cohort, put into the frame where they are not.
+
+    Raises:
+        InputError: no example has a field that was asked for.
+    """
+    from libra_bench.runs.subgroups import COLUMNS
+
+    for column in asked or COLUMNS:
+        fields = [(example.model_extra or {}).get(column) for example in examples]
+        if column not in frame.columns and any(value is not None for value in fields):
+            frame[column] = fields
+    missing = [column for column in asked or () if column not in frame.columns]
+    if missing:
+        raise InputError(f"--subgroups: no example has a field {' or '.join(missing)}")
+    return [column for column in asked or COLUMNS if column in frame.columns]
 
 
 def _made_by(predictions: Sequence[Prediction]) -> str:

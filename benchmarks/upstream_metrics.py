@@ -1,0 +1,56 @@
+"""Times the published packages; run by `metrics.py` with the Python of an environment of theirs.
+
+    python benchmarks/upstream_metrics.py ratescore|radgraph FOLDER PAIRS.json
+
+Prints one line of JSON: seconds for all pairs, without loading, and the scores.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def ratescore(folder: Path, predictions: list[str], references: list[str]) -> tuple[float, list]:
+    from loguru import logger
+    from RaTEScore import RaTEScore
+
+    logger.remove()
+    scorer = RaTEScore(str(folder / "ner"), str(folder / "encoder"), use_gpu=False)
+    start = time.perf_counter()
+    scores = scorer.compute_score(predictions, references)
+    return time.perf_counter() - start, [float(score) for score in scores]
+
+
+def radgraph(folder: Path, predictions: list[str], references: list[str]) -> tuple[float, list]:
+    from radgraph import F1RadGraph
+    from radgraph.dygie.models import dygie
+
+    # Heads for coreference and events, which RadGraph does not use, may stay as they are.
+    strict = dygie.DyGIE.load_state_dict
+    dygie.DyGIE.load_state_dict = lambda self, state, strict_=True, **_: strict(
+        self, state, strict=False
+    )
+    os.chdir(folder)
+    scorer = F1RadGraph(
+        reward_level="all", model_type="radgraph-xl", model_cache_dir=str(folder), cuda=-1
+    )
+    start = time.perf_counter()
+    _, rewards, _, _ = scorer(hyps=predictions, refs=references)
+    return time.perf_counter() - start, [list(map(float, level)) for level in rewards]
+
+
+if __name__ == "__main__":
+    name, folder, texts = sys.argv[1:]
+    pairs = json.loads(Path(texts).read_text())
+    own = sys.stdout
+    sys.stdout = sys.stderr
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    run = {"ratescore": ratescore, "radgraph": radgraph}[name]
+    seconds, scores = run(Path(folder).resolve(), pairs["predictions"], pairs["references"])
+    print(json.dumps({"seconds": seconds, "scores": scores}), file=own)

@@ -1,4 +1,4 @@
-"""Encoders of base size with random weights, in the layouts that metrics and their packages read.
+"""Encoders with random weights, in the layouts that metrics and their packages read.
 
 The speed of a metric depends on shapes and on how words fall into pieces, not on what the weights
 say: the tokenizer gets the words of the texts themselves, so a word is about one piece, as with the
@@ -10,10 +10,36 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sizes of an encoder."""
+
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """As a configuration of transformers has them."""
+        return {
+            "hidden_size": self.width,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "intermediate_size": self.hidden,
+        }
+
+
+BASE = Size(768, 12, 12, 3072)
+"""BERT-base and DeBERTa-v3-base."""
+TINY = Size(48, 2, 4, 96)
 
 KINDS = ("ABNORMALITY", "NON-ABNORMALITY", "DISEASE", "NON-DISEASE", "ANATOMY")
 RADGRAPH_LABELS = (
@@ -46,21 +72,25 @@ def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
     return len(pieces)
 
 
-def write_ratescore(folder: Path, texts: Sequence[str]) -> tuple[Path, Path]:
-    """A token classifier of DeBERTa-v3-base's shape and an encoder of BERT-base's."""
+def write_ratescore(
+    folder: Path, texts: Sequence[str], size: Size = BASE, spread: float = 0.02
+) -> tuple[Path, Path]:
+    """A token classifier of DeBERTa-v3's architecture and an encoder of BERT's.
+
+    Args:
+        spread: of the weights; the larger, the more kinds of entities there are.
+    """
     from transformers import BertConfig, BertModel, DebertaV2Config, DebertaV2ForTokenClassification
 
     labels = ["O", *(f"{place}-{kind}" for kind in KINDS for place in "BI")]
     ner, encoder = folder / "ner", folder / "encoder"
-    size = write_tokenizer(ner, texts)
+    words = write_tokenizer(ner, texts)
     write_tokenizer(encoder, texts)
     torch.manual_seed(0)
     config = DebertaV2Config(
-        vocab_size=size,
-        hidden_size=768,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        intermediate_size=3072,
+        **size.settings,
+        vocab_size=words,
+        initializer_range=spread,
         type_vocab_size=0,
         relative_attention=True,
         position_buckets=256,
@@ -74,17 +104,20 @@ def write_ratescore(folder: Path, texts: Sequence[str]) -> tuple[Path, Path]:
         label2id={label: number for number, label in enumerate(labels)},
     )
     DebertaV2ForTokenClassification(config).save_pretrained(ner)
-    BertModel(BertConfig(vocab_size=size)).save_pretrained(encoder)
+    bert = BertConfig(vocab_size=words, initializer_range=spread, **size.settings)
+    BertModel(bert).save_pretrained(encoder)
     return ner, encoder
 
 
-def write_radgraph(folder: Path, texts: Sequence[str]) -> Path:
-    """An archive of RadGraph's form over an encoder of BERT-base's shape, which lies beside it."""
+def write_radgraph(
+    folder: Path, texts: Sequence[str], size: Size = BASE, spread: float = 0.02
+) -> Path:
+    """An archive of RadGraph's form over an encoder of BERT's, which lies beside it."""
     from transformers import BertConfig, BertModel
 
-    size = write_tokenizer(folder / "bert", texts)
+    words = write_tokenizer(folder / "bert", texts)
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=size)
+    config = BertConfig(vocab_size=words, initializer_range=spread, **size.settings)
     config.save_pretrained(folder / "bert")
     model = BertModel(config)
     # The package makes its encoder from weights that lie there before it reads the archive's.
@@ -95,7 +128,7 @@ def write_radgraph(folder: Path, texts: Sequence[str]) -> Path:
         (archive / "vocabulary" / f"radgraph-xl__{kind}.txt").write_text("\n".join(labels))
     (archive / "vocabulary" / "non_padded_namespaces.txt").write_text("*labels\n*tags\n")
     (archive / "config.json").write_text(json.dumps(_radgraph_config()))
-    torch.save(_radgraph_weights(model), archive / "weights.th")
+    torch.save(_radgraph_weights(model, size.width), archive / "weights.th")
     return archive
 
 
@@ -136,8 +169,8 @@ def _radgraph_config() -> dict[str, Any]:
     }
 
 
-def _radgraph_weights(encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
-    span = 2 * 768 + FEATURES
+def _radgraph_weights(encoder: torch.nn.Module, width: int) -> dict[str, torch.Tensor]:
+    span = 2 * width + FEATURES
     ner, relation = "radgraph-xl__ner_labels", "radgraph-xl__relation_labels"
     pruner = f"_relation._mention_pruners.{relation}._scorer"
     layers = {
@@ -153,6 +186,8 @@ def _radgraph_weights(encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
     weights["_endpoint_span_extractor._span_width_embedding.weight"] = torch.randn(WIDEST, FEATURES)
     for name, (rows, columns) in layers.items():
         weights[f"{name}.weight"] = torch.randn(rows, columns) / columns**0.5
-        # Most spans are no entities and most pairs no relations, as in what is published.
-        weights[f"{name}.bias"] = torch.full((rows,), -1.0)
+        weights[f"{name}.bias"] = torch.zeros(rows)
+    # About one span in fifteen becomes an entity, as in what is published.
+    weights[f"_ner._ner_scorers.{ner}.1._module.bias"] -= 1.5
+    weights[f"_relation._relation_scorers.{relation}.bias"] -= 0.5
     return weights

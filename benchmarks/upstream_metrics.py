@@ -1,8 +1,8 @@
-"""Times the published packages; run by `metrics.py` with the Python of an environment of theirs.
+"""Asks the published packages; run with the Python of an environment of theirs.
 
-    python benchmarks/upstream_metrics.py ratescore|radgraph FOLDER PAIRS.json
+    python benchmarks/upstream_metrics.py ratescore|radgraph|sentences FOLDER PAIRS.json
 
-Prints one line of JSON: seconds for all pairs, without loading, and the scores.
+Prints one line of JSON: seconds for all pairs, without loading, and what the package says.
 """
 
 from __future__ import annotations
@@ -12,6 +12,20 @@ import os
 import sys
 import time
 from pathlib import Path
+
+
+def sentences(folder: Path, predictions: list[str], references: list[str]) -> tuple[float, list]:
+    """The sentences of the predictions and of the references."""
+    from loguru import logger
+    from RaTEScore.utils import nlp
+
+    logger.remove()
+    start = time.perf_counter()
+    found = [
+        [[str(sentence).strip() for sentence in nlp(text).sents] if text else [] for text in side]
+        for side in (predictions, references)
+    ]
+    return time.perf_counter() - start, found
 
 
 def ratescore(folder: Path, predictions: list[str], references: list[str]) -> tuple[float, list]:
@@ -39,8 +53,9 @@ def radgraph(folder: Path, predictions: list[str], references: list[str]) -> tup
         reward_level="all", model_type="radgraph-xl", model_cache_dir=str(folder), cuda=-1
     )
     start = time.perf_counter()
-    _, rewards, _, _ = scorer(hyps=predictions, refs=references)
-    return time.perf_counter() - start, [list(map(float, level)) for level in rewards]
+    _, rewards, hypotheses, truths = scorer(hyps=predictions, refs=references)
+    seconds = time.perf_counter() - start
+    return seconds, [*(list(map(float, level)) for level in rewards), hypotheses, truths]
 
 
 if __name__ == "__main__":
@@ -51,6 +66,6 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    run = {"ratescore": ratescore, "radgraph": radgraph}[name]
+    run = {"ratescore": ratescore, "radgraph": radgraph, "sentences": sentences}[name]
     seconds, scores = run(Path(folder).resolve(), pairs["predictions"], pairs["references"])
     print(json.dumps({"seconds": seconds, "scores": scores}), file=own)

@@ -16,6 +16,7 @@ from libra_bench.version import __version__
 
 OPTIONAL = {
     "pycocoevalcap": ("the coco profile", "pip install 'libra-bench[metrics]'"),
+    "spacy": ("RaTEScore's sentences", "pip install 'libra-bench[metrics]'"),
     "peft": ("training with LoRA", "pip install 'libra-bench[train]'"),
     "flash_attn": ("attention on a GPU; SDPA serves without it", "pip install 'libra-bench[gpu]'"),
 }

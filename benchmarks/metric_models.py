@@ -110,20 +110,20 @@ def write_ratescore(
 
 
 def write_radgraph(
-    folder: Path, texts: Sequence[str], size: Size = BASE, spread: float = 0.02
+    folder: Path, texts: Sequence[str], size: Size = BASE, spread: float = 0.02, seed: int = 0
 ) -> Path:
     """An archive of RadGraph's form over an encoder of BERT's, which lies beside it."""
     from transformers import BertConfig, BertModel
 
     words = write_tokenizer(folder / "bert", texts)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = BertConfig(vocab_size=words, initializer_range=spread, **size.settings)
     config.save_pretrained(folder / "bert")
     model = BertModel(config)
     # The package makes its encoder from weights that lie there before it reads the archive's.
     model.save_pretrained(folder / "bert")
     archive = folder / "radgraph-xl"
-    (archive / "vocabulary").mkdir(parents=True)
+    (archive / "vocabulary").mkdir(parents=True, exist_ok=True)
     for kind, labels in (("ner_labels", RADGRAPH_LABELS), ("relation_labels", RELATIONS)):
         (archive / "vocabulary" / f"radgraph-xl__{kind}.txt").write_text("\n".join(labels))
     (archive / "vocabulary" / "non_padded_namespaces.txt").write_text("*labels\n*tags\n")

@@ -2,84 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from libra_bench.core.names import unknown_name
+from libra_bench.data.priors import FRONTAL, POLICIES
 
-FRONTAL = ("PA", "AP")
+__all__ = ["FILTERS", "FRONTAL", "POLICIES", "VIEWS", "compare", "pair", "with_paths"]
 
-
-@dataclass(frozen=True)
-class Policy:
-    """A rule, where it comes from, and how sure that is (H: read in code, M: second-hand)."""
-
-    name: str
-    rule: str
-    source: str
-    certainty: str
-    apply: Callable[[pd.DataFrame], pd.DataFrame]
+VIEWS = ("all", "frontal")
+FILTERS = ("before", "after")
 
 
-def libra(frame: pd.DataFrame) -> pd.DataFrame:
-    """Libra's rule.
+class Difference(NamedTuple):
+    """How two policies treat the same studies.
 
-    Rows by split, patient, date and time; ties by `dicom_id`. Images of a patient's first date
-    have no prior. The first image of each later date takes the last one before it, and all
-    images of a date share that prior, whichever study they belong to.
+    Attributes:
+        studies: studies of which an image gets another prior, or is used by one policy only.
+        prior_studies: those where the prior belongs to another study, or is there in one only.
     """
-    ordered = frame.sort_values(
-        ["split", "subject_id", "date", "time", "dicom_id"], kind="stable", na_position="first"
-    ).reset_index(drop=True)
-    patient = _starts(ordered, ["split", "subject_id"])
-    day = patient | _starts(ordered, ["date"])
-    first_of_day = np.maximum.accumulate(np.where(day, np.arange(len(ordered)), 0))
-    before = first_of_day - 1
-    known = ~patient[first_of_day] & (before >= 0)
-    identifiers = ordered["dicom_id"].to_numpy()
-    ordered["prior_dicom_id"] = np.where(known, identifiers[before], "")
-    return ordered
+
+    first: str
+    second: str
+    studies: int
+    prior_studies: int
 
 
-def without(frame: pd.DataFrame) -> pd.DataFrame:
-    """No prior at all."""
-    ordered = frame.sort_values(["split", "subject_id", "date", "time", "dicom_id"], kind="stable")
-    return ordered.reset_index(drop=True).assign(prior_dicom_id="")
-
-
-POLICIES: dict[str, Policy] = {
-    policy.name: policy
-    for policy in (
-        Policy(
-            "libra",
-            "the last image before the first one of the same date",
-            "X-iZhang/Libra",
-            "H",
-            libra,
-        ),
-        Policy("none", "the current image only", "–", "H", without),
-    )
-}
-
-
-def pair(frame: pd.DataFrame, policy: str = "libra", *, views: str = "all") -> pd.DataFrame:
+def pair(
+    frame: pd.DataFrame,
+    policy: str = "libra",
+    *,
+    views: str = "all",
+    filter_when: str = "before",
+    exclude: Collection[str] = (),
+) -> pd.DataFrame:
     """Find each image's prior.
 
     Args:
         frame: a row an image: `split`, `subject_id`, `study_id`, `dicom_id`, `view`, `date`
             (YYYYMMDD) and `time`.
         policy: a name of `POLICIES`.
-        views: `all`, or `frontal` (PA and AP): images are chosen before they are paired, so that
-            a frontal image never gets a lateral prior.
+        views: `all`, or `frontal` (PA and AP).
+        filter_when: whether images are chosen `before` they are paired, so that a frontal image
+            never gets a lateral prior, or `after`, so that it may.
+        exclude: ids of studies and images that are left out, at the same time as other views.
 
     Returns:
-        The chosen rows in the policy's order, with `prior_dicom_id` (empty where there is none).
+        The chosen rows in the policy's order, with `prior_dicom_id` and `prior_study_id` (empty
+        where there is none). Policies that use some images only leave out the others.
 
     Raises:
-        InputError: an unknown policy or view.
+        InputError: an unknown policy, view or time of filtering.
 
     Example:
         >>> frame = pd.DataFrame({"split": "train", "subject_id": "1", "study_id": ["a", "b"],
@@ -89,10 +66,55 @@ def pair(frame: pd.DataFrame, policy: str = "libra", *, views: str = "all") -> p
     """
     if policy not in POLICIES:
         raise unknown_name("prior policy", policy, POLICIES)
-    if views not in ("all", "frontal"):
-        raise unknown_name("choice of views", views, ("all", "frontal"))
-    chosen = frame[frame["view"].isin(FRONTAL)] if views == "frontal" else frame
-    return POLICIES[policy].apply(chosen)
+    if views not in VIEWS:
+        raise unknown_name("choice of views", views, VIEWS)
+    if filter_when not in FILTERS:
+        raise unknown_name("time of filtering", filter_when, FILTERS)
+    apply = POLICIES[policy].apply
+    if filter_when == "before":
+        paired = apply(_chosen(frame, views, exclude))
+    else:
+        paired = _chosen(apply(frame), views, exclude).reset_index(drop=True)
+    studies = pd.Series(frame["study_id"].to_numpy(), index=frame["dicom_id"].to_numpy())
+    return paired.assign(prior_study_id=paired["prior_dicom_id"].map(studies).fillna(""))
+
+
+def compare(
+    frame: pd.DataFrame,
+    policies: Sequence[str] = tuple(POLICIES),
+    *,
+    views: str = "all",
+    filter_when: str = "before",
+    exclude: Collection[str] = (),
+) -> list[Difference]:
+    """How many studies each pair of policies treats differently.
+
+    Raises:
+        InputError: as `pair`.
+    """
+    images = pd.Index(frame["dicom_id"])
+    study = pd.factorize(frame["study_id"])[0]
+    unused = len(images)
+
+    def priors(policy: str) -> tuple[np.ndarray, np.ndarray]:
+        # Per image its prior's row, -1 for none, and `unused` where the policy leaves it out.
+        paired = pair(frame, policy, views=views, filter_when=filter_when, exclude=exclude)
+        rows = np.full(len(images), unused)
+        rows[images.get_indexer(paired["dicom_id"])] = images.get_indexer(paired["prior_dicom_id"])
+        return rows, np.append(study, [unused, -1])[rows]
+
+    found = {policy: priors(policy) for policy in dict.fromkeys(policies)}
+    return [
+        Difference(
+            first,
+            second,
+            *(
+                len(np.unique(study[one != other]))
+                for one, other in zip(found[first], found[second], strict=True)
+            ),
+        )
+        for first, second in combinations(found, 2)
+    ]
 
 
 def image_path(subject: pd.Series, study: pd.Series, image: pd.Series) -> pd.Series:
@@ -103,15 +125,13 @@ def image_path(subject: pd.Series, study: pd.Series, image: pd.Series) -> pd.Ser
 def with_paths(paired: pd.DataFrame) -> pd.DataFrame:
     """Paired rows with `image` and `prior_image`, as `data pair` writes them."""
     place = image_path(paired["subject_id"], paired["study_id"], paired["dicom_id"])
-    by_image = pd.Series(place.to_numpy(), index=paired["dicom_id"].to_numpy())
-    return paired.assign(image=place, prior_image=paired["prior_dicom_id"].map(by_image).fillna(""))
+    prior = image_path(paired["subject_id"], paired["prior_study_id"], paired["prior_dicom_id"])
+    return paired.assign(image=place, prior_image=prior.where(paired["prior_dicom_id"] != "", ""))
 
 
-def _starts(frame: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Where any of the columns differs from the row before; True in the first row."""
-    starts = np.zeros(len(frame), dtype=bool)
-    for column in columns:
-        values = frame[column].to_numpy()
-        starts[1:] |= values[1:] != values[:-1]
-    starts[:1] = True
-    return starts
+def _chosen(frame: pd.DataFrame, views: str, exclude: Collection[str]) -> pd.DataFrame:
+    if views == "frontal":
+        frame = frame[frame["view"].isin(FRONTAL)]
+    if exclude:
+        frame = frame[~(frame["study_id"].isin(exclude) | frame["dicom_id"].isin(exclude))]
+    return frame

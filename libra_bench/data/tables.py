@@ -6,7 +6,9 @@ import gzip
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from libra_bench.core.errors import InputError
@@ -22,18 +24,41 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     Raises:
         InputError: the file is missing, cut off, or lacks a column (as with a wrong delimiter).
     """
+    there = _header(path)
+    missing = [name for name in columns if name not in there]
+    if missing:
+        raise InputError(
+            f"{path}, row 1: no column {', '.join(missing)}; separated by commas it has "
+            + ", ".join(there)
+        )
+    # Only these columns: 377,110 rows of all of them would be twice the memory.
+    return _read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)
+
+
+def _header(path: Path) -> list[str]:
+    return [str(name) for name in _read_csv(path, nrows=0).columns]
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
     try:
-        # Only these columns: 377,110 rows of all of them would be twice the memory.
-        head = pd.read_csv(path, nrows=0)
-        missing = [name for name in columns if name not in head.columns]
-        if missing:
-            there = ", ".join(map(str, head.columns))
-            raise InputError(f"{path}: no column {', '.join(missing)}; it has {there}")
-        return pd.read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)
-    except (OSError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return pd.read_csv(path, **options)
+    except EOFError:
+        raise InputError(
+            f"{path}: cannot be read: the gzip stream is cut off after row {_whole_rows(path)}"
+        ) from None
+    except (OSError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a CSV table ({str(error).strip()})") from None
+
+
+def _whole_rows(path: Path) -> int:
+    """Rows before a gzip stream breaks off."""
+    unpacker, rows = zlib.decompressobj(wbits=31), 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 16):
+            rows += unpacker.decompress(block).count(b"\n")
+    return rows
 
 
 def read_metadata(path: Path) -> pd.DataFrame:
@@ -58,10 +83,11 @@ def read_metadata(path: Path) -> pd.DataFrame:
             "time": pd.to_numeric(raw["StudyTime"], errors="coerce"),
         }
     )
-    faults = _rows(raw["dicom_id"].duplicated(), raw["dicom_id"], "image twice")
+    faults = _repeated(raw["dicom_id"])
     for name in ("subject_id", "study_id"):
         faults += _rows(raw[name].str.strip() == "", raw[name], f"no {name}")
     faults += _rows(~_is_date(frame["date"]), raw["StudyDate"], "StudyDate is no YYYYMMDD")
+    faults += _torn(frame, "study_id", "subject_id", "study of two patients")
     untimed = raw["StudyTime"].str.strip() == ""
     faults += _rows(~untimed & ~_is_time(frame["time"]), raw["StudyTime"], "StudyTime is no HHMMSS")
     if faults:
@@ -77,17 +103,50 @@ def read_splits(path: Path) -> pd.DataFrame:
         InputError: missing columns, an image twice, an unknown split, a patient in two.
     """
     frame = read_table(path, ("dicom_id", "study_id", "subject_id", "split"))
-    faults = _rows(frame["dicom_id"].duplicated(), frame["dicom_id"], "image twice")
+    faults = _repeated(frame["dicom_id"])
     faults += _rows(~frame["split"].isin(SPLITS), frame["split"], "unknown split")
-    by_patient = frame.groupby("subject_id")["split"].nunique()
-    torn = by_patient[by_patient > 1].index
-    faults += _rows(frame["subject_id"].isin(torn), frame["subject_id"], "patient in two splits")
-    by_study = frame.groupby("study_id")["split"].nunique()
-    torn = by_study[by_study > 1].index
-    faults += _rows(frame["study_id"].isin(torn), frame["study_id"], "study in two splits")
+    faults += _torn(frame, "subject_id", "split", "patient in two splits")
+    faults += _torn(frame, "study_id", "split", "study in two splits")
+    faults += _torn(frame, "study_id", "subject_id", "study of two patients")
     if faults:
         raise InputError(f"{path}: {listing(faults)}")
     return frame
+
+
+def read_images(metadata: Path, split_file: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Both tables joined (see `join`); what is wrong with either is reported together.
+
+    Raises:
+        InputError: as `read_metadata`, `read_splits` and `join`.
+    """
+    tables, faults = [], []
+    for read, path in ((read_metadata, metadata), (read_splits, split_file)):
+        try:
+            tables.append(read(path))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n".join(faults))
+    return join(*tables)
+
+
+def read_ids(path: Path) -> frozenset[str]:
+    """Ids of studies and images to leave out: the columns `study_id` and `dicom_id` of a table.
+
+    Raises:
+        InputError: the file cannot be read, or has neither column.
+    """
+    columns = [name for name in ("study_id", "dicom_id") if name in _header(path)]
+    if not columns:
+        raise InputError(f"{path}: neither study_id nor dicom_id among its columns")
+    frame = read_table(path, columns)
+    # Some lists write s50414267 where PhysioNet's tables write 50414267.
+    return frozenset(
+        text.removeprefix("s") if name == "study_id" else text
+        for name in columns
+        for text in frame[name]
+        if text
+    )
 
 
 def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -112,19 +171,43 @@ def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, li
 
 
 def _is_date(values: pd.Series) -> pd.Series:
-    """Whether numbers are YYYYMMDD with a month and a day that there may be."""
-    month, day = values // 100 % 100, values % 100
+    """Whether numbers are YYYYMMDD with a month and a day that there is."""
+    year, month, day = values // 10_000, values // 100 % 100, values % 100
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    longest = month.map({2: 28, 4: 30, 6: 30, 9: 30, 11: 30}).fillna(31) + (leap & (month == 2))
     return (
         values.between(10_000_000, 99_999_999)
         & (values % 1 == 0)
         & month.between(1, 12)
-        & day.between(1, 31)
+        & (day >= 1)
+        & (day <= longest)
     )
 
 
 def _is_time(values: pd.Series) -> pd.Series:
     """Whether numbers may be HHMMSS.fff; they only have to sort as time does."""
     return values.between(0, 240_000, inclusive="left")
+
+
+def _repeated(images: pd.Series) -> list[str]:
+    """One message a row whose image stood in an earlier one."""
+    places = images.duplicated().to_numpy().nonzero()[0]
+    if not len(places):
+        return []
+    first = dict(zip(images[::-1], range(len(images) + 1, 1, -1), strict=True))
+    return [
+        f"row {place + 2}: image twice ({one!r}), first in row {first[one]}"
+        for place, one in zip(places, images.iloc[places], strict=True)
+    ]
+
+
+def _torn(frame: pd.DataFrame, unit: str, by: str, label: str) -> list[str]:
+    """One message a row of a unit that has several values of what it should have one of."""
+    units, values = pd.factorize(frame[unit])[0], pd.factorize(frame[by])[0]
+    first = np.full(len(frame), -1)
+    first[units[::-1]] = values[::-1]
+    torn = np.isin(units, units[values != first[units]])
+    return _rows(pd.Series(torn), frame[unit], label)
 
 
 def _rows(wrong: pd.Series, values: pd.Series, label: str) -> list[str]:

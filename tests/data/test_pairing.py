@@ -48,7 +48,7 @@ images = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(images, st.randoms())
 def test_vectorised_equals_row_by_row(rows: list, random: object) -> None:
     """Ties, same-day studies, a single image, several splits, shuffled rows."""

@@ -1,0 +1,71 @@
+"""`libra-bench data …` as a user runs it."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from libra_bench.cli.program import app
+from libra_bench.data.corpora import synthetic
+from libra_bench.data.pairing import POLICIES
+
+METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
+SPLIT = "mimic-cxr-2.0.0-split.csv.gz"
+
+
+def program(*arguments: object) -> Result:
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+@pytest.fixture
+def collection() -> Path:
+    """The packaged synthetic cohort, which lies as PhysioNet's collection does."""
+    return synthetic.built_in()
+
+
+@pytest.fixture
+def tables(collection: Path) -> tuple[object, ...]:
+    return ("--metadata", collection / METADATA, "--split-file", collection / SPLIT)
+
+
+def test_pair_records_its_options(tables: tuple[object, ...], tmp_path: Path) -> None:
+    output = tmp_path / "pairs.csv"
+    answer = program("data", "pair", *tables, "--policy", "mlrg", "--output", output)
+    assert answer.exit_code == 0
+    assert "no order in time" in answer.stderr
+    paired = pd.read_csv(output, dtype=str, keep_default_na=False)
+    record = json.loads((tmp_path / "pairs.csv.json").read_text())
+    assert (record["policy"], record["certainty"], record["filter"]) == ("mlrg", "H", "before")
+    assert record["images_with_prior"] == (paired["prior_image"] != "").sum() > 0
+    assert len(record["sha256"]) == 2
+
+
+def test_pair_compares_every_two_policies(tables: tuple[object, ...]) -> None:
+    answer = program("data", "pair", *tables, "--compare", "--json")
+    differences = json.loads(answer.stdout)
+    assert len(differences) == len(POLICIES) * (len(POLICIES) - 1) // 2
+    assert all(one["prior_studies"] <= one["studies"] for one in differences)
+    table = program("data", "pair", *tables, "--compare").stdout
+    assert all(f"{one['first']} | {one['second']}" in table for one in differences)
+
+
+def test_pair_leaves_out_what_a_list_names(
+    collection: Path, tables: tuple[object, ...], tmp_path: Path
+) -> None:
+    unwanted = pd.read_csv(collection / SPLIT, dtype=str)["study_id"].iloc[:3].unique()
+    listed = tmp_path / "ms-cxr-t.csv"
+    listed.write_text("study_id\n" + "".join(f"s{one}\n" for one in unwanted))
+    output = tmp_path / "pairs.csv"
+    options = ("--policy", "coca-cxr", "--exclude", listed, "--output", output)
+    answer = program("data", "pair", *tables, *options)
+    assert answer.exit_code == 0 and "MS-CXR-T" not in answer.stderr
+    assert not set(pd.read_csv(output, dtype=str)["study_id"]) & set(unwanted)
+    assert "MS-CXR-T" in program("data", "pair", *tables, *options[:2], *options[4:]).stderr
+
+
+def test_pair_without_anything_to_do(tables: tuple[object, ...]) -> None:
+    answer = program("data", "pair", *tables)
+    assert answer.exit_code == 2
+    assert "--output" in answer.stderr

@@ -5,15 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
-import tarfile
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
-
-from libra_bench.core.errors import InputError
 
 SECTIONS = (
     "findings",
@@ -27,7 +21,6 @@ SECTIONS = (
 )
 HEADER = re.compile(r"\n ([A-Z ()/,-]+):\s")
 PARAGRAPH = "\n \n"
-REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
 
 
 @dataclass(frozen=True)
@@ -78,45 +71,6 @@ def section_name(header: str) -> str:
 def is_special(study: str) -> bool:
     """Whether the published table of sections leaves this study (`s50913680`) out."""
     return study in _rules().special
-
-
-def read_reports(place: Path) -> Iterator[tuple[str, str]]:
-    """(study, text) of every report `s….txt` in a folder, a zip or a tar archive.
-
-    Raises:
-        InputError: no such place, a broken archive, a report that is not UTF-8.
-    """
-    if place.is_dir():
-        for file in sorted(place.rglob("s*.txt")):
-            if REPORT_NAME.search(file.name):
-                yield file.stem, decode(file.read_bytes(), str(file))
-    elif zipfile.is_zipfile(place):
-        with zipfile.ZipFile(place) as archive:
-            for name in sorted(archive.namelist()):
-                if match := REPORT_NAME.search(name):
-                    yield match[1], decode(archive.read(name), f"{place}: {name}")
-    else:
-        try:
-            with tarfile.open(place) as packed:
-                for member in packed:
-                    match = REPORT_NAME.search(member.name)
-                    stream = packed.extractfile(member) if match else None
-                    if match and stream:
-                        yield match[1], decode(stream.read(), f"{place}: {member.name}")
-        except (OSError, EOFError, tarfile.TarError) as error:
-            raise InputError(f"{place}: neither a folder nor an archive ({error})") from None
-
-
-def decode(content: bytes, where: str) -> str:
-    """A report's text, line ends as `\\n`.
-
-    Raises:
-        InputError: not UTF-8, with the place of the byte.
-    """
-    try:
-        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{where}: not UTF-8 text (byte {error.start})") from None
 
 
 def _cut(text: str) -> tuple[list[str], list[str]]:

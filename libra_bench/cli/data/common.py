@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Metadata = Annotated[Path, typer.Option(help="mimic-cxr-2.0.0-metadata.csv.gz")]
 SplitFile = Annotated[Path, typer.Option(help="mimic-cxr-2.0.0-split.csv.gz")]
+Reports = Annotated[Path, typer.Option(help="Folder, zip or tar archive of s….txt reports.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes; as many as there are processors if unset.", min=1)
+]
 Policy = Annotated[
     str,
     typer.Option(

@@ -14,7 +14,8 @@ from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort, Dropped
 from libra_bench.data.pairing import FRONTAL, pair, with_paths
 from libra_bench.data.prompts import question
-from libra_bench.data.sections import decode, parse
+from libra_bench.data.reports import decode
+from libra_bench.data.sections import parse
 from libra_bench.data.tables import SPLITS, join, read_metadata, read_splits
 
 SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"

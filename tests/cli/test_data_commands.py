@@ -69,3 +69,27 @@ def test_pair_without_anything_to_do(tables: tuple[object, ...]) -> None:
     answer = program("data", "pair", *tables)
     assert answer.exit_code == 2
     assert "--output" in answer.stderr
+
+
+def test_stats_for_people_and_for_programs(
+    collection: Path, tables: tuple[object, ...], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    answer = program("data", "stats", *tables, "--reports", collection, "--figure", page)
+    assert answer.exit_code == 0 and page.is_file()
+    assert "claimed (unverified)" in answer.stdout and "not the whole" in answer.stderr
+    figures = json.loads(program("data", "stats", *tables, "--json").stdout)
+    rows = pd.read_csv(collection / SPLIT, dtype=str)
+    assert figures["splits"]["all"]["studies"] == rows["study_id"].nunique()
+    by_patient = rows.groupby("subject_id")["study_id"].nunique()
+    assert figures["repeated"]["share"] == pytest.approx((by_patient > 1).mean())
+    assert figures["policies"].keys() == POLICIES.keys()
+
+
+def test_sections_in_a_table(collection: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sections.csv"
+    answer = program("data", "sections", "--reports", collection, "--output", output)
+    assert answer.exit_code == 0
+    table = pd.read_csv(output, keep_default_na=False)
+    assert len(table) == len(list(collection.rglob("s*.txt")))
+    assert table.columns[0] == "study" and table["impression"].str.len().min() > 0

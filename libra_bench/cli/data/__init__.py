@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from libra_bench.cli.data import pair, sections, synth
+from libra_bench.cli.data import pair, sections, stats, synth
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -13,4 +13,5 @@ app = typer.Typer(
 )
 app.command("sections")(sections.sections)
 app.command("pair")(pair.pair)
+app.command("stats")(stats.stats)
 app.command("synth")(synth.synth)

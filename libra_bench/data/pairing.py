@@ -10,9 +10,18 @@ import numpy as np
 import pandas as pd
 
 from libra_bench.core.names import unknown_name
-from libra_bench.data.priors import FRONTAL, POLICIES
+from libra_bench.data.priors import FRONTAL, POLICIES, Policy
 
-__all__ = ["FILTERS", "FRONTAL", "POLICIES", "VIEWS", "compare", "pair", "with_paths"]
+__all__ = [
+    "FILTERS",
+    "FRONTAL",
+    "POLICIES",
+    "VIEWS",
+    "compare",
+    "pair",
+    "policy_named",
+    "with_paths",
+]
 
 VIEWS = ("all", "frontal")
 FILTERS = ("before", "after")
@@ -64,13 +73,11 @@ def pair(
         >>> pair(frame)["prior_dicom_id"].tolist()
         ['', 'x']
     """
-    if policy not in POLICIES:
-        raise unknown_name("prior policy", policy, POLICIES)
+    apply = policy_named(policy).apply
     if views not in VIEWS:
         raise unknown_name("choice of views", views, VIEWS)
     if filter_when not in FILTERS:
         raise unknown_name("time of filtering", filter_when, FILTERS)
-    apply = POLICIES[policy].apply
     if filter_when == "before":
         paired = apply(_chosen(frame, views, exclude))
     else:
@@ -115,6 +122,17 @@ def compare(
         )
         for first, second in combinations(found, 2)
     ]
+
+
+def policy_named(name: str) -> Policy:
+    """The policy of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in POLICIES:
+        raise unknown_name("prior policy", name, POLICIES)
+    return POLICIES[name]
 
 
 def image_path(subject: pd.Series, study: pd.Series, image: pd.Series) -> pd.Series:

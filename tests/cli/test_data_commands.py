@@ -93,3 +93,20 @@ def test_sections_in_a_table(collection: Path, tmp_path: Path) -> None:
     table = pd.read_csv(output, keep_default_na=False)
     assert len(table) == len(list(collection.rglob("s*.txt")))
     assert table.columns[0] == "study" and table["impression"].str.len().min() > 0
+
+
+def test_prepare_says_what_it_wrote_and_left_out(collection: Path, tmp_path: Path) -> None:
+    options = ("--root", collection, "--output", tmp_path / "out")
+    answer = program("data", "prepare", "mimic-cxr", *options, "--json")
+    assert answer.exit_code == 0
+    manifest = json.loads(answer.stdout)
+    assert manifest == json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["status"] == "finished"
+    again = program("data", "prepare", "mimic-cxr", *options)
+    assert again.exit_code == 2 and "--resume" in again.stderr
+    wrong = program("data", "prepare", "mimic-cxr", *options[:3], tmp_path / "x", "--section", "x")
+    assert wrong.exit_code == 2 and not (tmp_path / "x").exists()
+    unlisted = program(
+        *("data", "prepare", "mimic-cxr", *options[:3], tmp_path / "y", "--checksums")
+    )
+    assert unlisted.exit_code == 2 and "SHA256SUMS.txt" in unlisted.stderr

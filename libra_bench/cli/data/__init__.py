@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from libra_bench.cli.data import pair, sections, stats, synth
+from libra_bench.cli.data import pair, prepare, sections, stats, synth
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,3 +15,4 @@ app.command("sections")(sections.sections)
 app.command("pair")(pair.pair)
 app.command("stats")(stats.stats)
 app.command("synth")(synth.synth)
+app.add_typer(prepare.app, name="prepare")

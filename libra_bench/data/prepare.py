@@ -1,0 +1,217 @@
+"""Libra's training and evaluation files from MIMIC-CXR, in a folder that can be continued.
+
+Patients are worked through in parts, by the first digits of their number. A part that is done lies
+as a file of its own below the folder until all are; so work that was stopped goes on with the next
+part, and ends with the same files as work that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import iter_jsonl, read_json, sha256_of, write_atomic, write_json
+from libra_bench.core.records import Example
+from libra_bench.data.mimic import (
+    ONE_TABLE,
+    Choice,
+    Collection,
+    LeftOut,
+    choose,
+    examples,
+    report_reader,
+)
+from libra_bench.data.pairing import policy_named
+from libra_bench.data.tables import SPLITS
+from libra_bench.version import __version__
+
+MANIFEST = "manifest.json"
+DROPPED = "dropped.csv"
+PARTS = ".parts"
+PART_DIGITS = 3
+TRAINING = ("train", "validate")
+EVALUATION = ("validate", "test")
+IMAGE = "<image>"
+
+
+def training_record(example: Example) -> dict[str, Any]:
+    """An example in the form that Libra is trained on."""
+    return {
+        "id": example.question_id,
+        "image": example.image,
+        "conversations": [
+            {"from": "human", "value": f"{IMAGE}\n{example.text}"},
+            {"from": "gpt", "value": example.reference},
+        ],
+    }
+
+
+def prepare(
+    root: Path,
+    output: Path,
+    choice: Choice,
+    *,
+    reports: Path | None = None,
+    resume: bool = False,
+    on_images: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Write `train.json`, `validate.json` (Libra's training format), `validate.jsonl`,
+    `test.jsonl` (its evaluation format), `dropped.csv` and `manifest.json`.
+
+    Every study of the tables is in one of the files or, with the reason, in `dropped.csv`.
+
+    Args:
+        reports: where the reports are, if not below `root`: a folder or their zip.
+        resume: go on in a folder that was left unfinished, made with the same options.
+        on_images: is told how many images are done, and of how many.
+
+    Returns:
+        The manifest: options, hashes of the tables, counts by split, reasons of what was dropped.
+
+    Raises:
+        InputError: the folder holds something, or was made otherwise; faulty tables.
+    """
+    collection = Collection.open(root)
+    record = _record(collection, choice, reports)
+    _begin(output, record, resume)
+    paired, unused = choose(collection.images, choice)
+    read = report_reader(reports or root)
+    parts = _by_part(paired["subject_id"])
+    left_by_part = _by_part(pd.Series([one.subject_id for one in unused], dtype=str))
+    done = 0
+    for name in sorted(parts.keys() | left_by_part.keys()):
+        rows = paired.iloc[parts.get(name, [])]
+        place = output / PARTS / f"part-{name}.jsonl"
+        if not place.exists():
+            without = (unused[one] for one in left_by_part.get(name, []))
+            made = chain(without, examples(root, rows, choice, read))
+            write_atomic(place, "".join(map(_line, made)))
+        done += len(rows)
+        on_images(done, len(paired))
+    counts = _join(output, collection)
+    manifest = {**record, "status": "finished", **counts}
+    write_json(output / MANIFEST, manifest)
+    shutil.rmtree(output / PARTS)
+    return manifest
+
+
+def _record(collection: Collection, choice: Choice, reports: Path | None) -> dict[str, Any]:
+    rule = policy_named(choice.policy)
+    return {
+        "version": __version__,
+        "root": str(collection.root.resolve()),
+        "reports": str((reports or collection.root).resolve()),
+        "options": {
+            "section": choice.section,
+            "policy": choice.policy,
+            "views": choice.views,
+            "filter": choice.filter_when,
+            "exclude": sorted(choice.exclude),
+            "drop_special": choice.drop_special,
+            "trust_images": choice.trust_images,
+        },
+        "rule": {"text": rule.rule, "source": rule.source, "certainty": rule.certainty},
+        "sha256": {path.name: sha256_of(path) for path in collection.sources},
+    }
+
+
+def _begin(output: Path, record: dict[str, Any], resume: bool) -> None:
+    """Start a folder, or make sure that the one there is the same work, left unfinished."""
+    file = output / MANIFEST
+    if not output.exists() or not any(output.iterdir()):
+        (output / PARTS).mkdir(parents=True)
+        write_json(file, {**record, "status": "started"})
+        return
+    if not resume:
+        raise InputError(f"{output} is not empty; --resume goes on in it")
+    before = read_json(file) if file.exists() else {}
+    other = [name for name, value in record.items() if before.get(name) != value]
+    if other:
+        raise InputError(f"{output} was made with another {', '.join(other)}; choose a new folder")
+    if before["status"] == "finished":
+        raise InputError(f"{output} is finished already")
+
+
+def _by_part(subjects: pd.Series) -> dict[str, list[int]]:
+    """Places of each part's patients, in their order."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(subjects.str[:PART_DIGITS]):
+        found.setdefault(name, []).append(place)
+    return found
+
+
+def _line(one: Example | LeftOut) -> str:
+    """A part's line: an example, or what was left out."""
+    kept = isinstance(one, Example)
+    value = one.model_dump(exclude_none=True) if isinstance(one, Example) else one._asdict()
+    return json.dumps({"kept": kept, "value": value}, ensure_ascii=False) + "\n"
+
+
+def _join(output: Path, collection: Collection) -> dict[str, Any]:
+    """All parts as the final files, each whole or not there; counts of what they hold."""
+    counts = {split: Counter[str]() for split in SPLITS}
+    studies: dict[str, set[str]] = {split: set() for split in SPLITS}
+    reasons: Counter[str] = Counter()
+    names = [*(f"{one}.json" for one in TRAINING), *(f"{one}.jsonl" for one in EVALUATION), DROPPED]
+    with ExitStack() as stack:
+        files: dict[str, IO[str]] = {
+            name: stack.enter_context(
+                (output / PARTS / name).open("w", encoding="utf-8", newline="")
+            )
+            for name in names
+        }
+        left_out = csv.writer(files[DROPPED])
+        left_out.writerow(LeftOut._fields)
+        for one in (LeftOut("", "", "", image, ONE_TABLE) for image in collection.lonely):
+            left_out.writerow(one)
+            reasons[one.kind] += 1
+        for line in _lines(output):
+            value = line["value"]
+            if not line["kept"]:
+                one = LeftOut(**value)
+                left_out.writerow(one)
+                reasons[one.kind] += 1
+                continue
+            example = Example.model_validate(value)
+            split = str(example.split)
+            studies[split].add(str(example.study_id))
+            if split in TRAINING:
+                files[f"{split}.json"].write(",\n" if counts[split]["examples"] else "[\n")
+                files[f"{split}.json"].write(
+                    json.dumps(training_record(example), ensure_ascii=False)
+                )
+            if split in EVALUATION:
+                files[f"{split}.jsonl"].write(json.dumps(value, ensure_ascii=False) + "\n")
+            counts[split]["examples"] += 1
+            counts[split]["with_prior"] += example.has_prior
+        for split in TRAINING:
+            files[f"{split}.json"].write("\n]\n" if counts[split]["examples"] else "[]\n")
+    for name in names:
+        (output / PARTS / name).replace(output / name)
+    return {
+        "counts": {
+            split: {
+                "studies": len(studies[split]),
+                "examples": found["examples"],
+                "with_prior": found["with_prior"],
+            }
+            for split, found in counts.items()
+        },
+        "dropped": dict(reasons.most_common()),
+    }
+
+
+def _lines(output: Path) -> Iterator[dict[str, Any]]:
+    for place in sorted((output / PARTS).glob("part-*.jsonl")):
+        for _, line in iter_jsonl(place):
+            yield line

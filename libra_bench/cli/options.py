@@ -17,7 +17,8 @@ Data = Annotated[
     str,
     typer.Option(
         metavar="SPEC",
-        help="synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl.",
+        help="synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
+        "(or Libra's training JSON), parquet:DIR.",
     ),
 ]
 ModelBase = Annotated[

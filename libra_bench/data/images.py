@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from libra_bench.core.errors import InputError
+from libra_bench.data import packed
 
 LARGEST = 150_000_000
 """Pixels; the largest plain radiographs have about 20 million."""
@@ -23,9 +24,10 @@ def resolve_image(root: Path, relative: str) -> Path:
     path = (base / relative).resolve()
     if not path.is_relative_to(base):
         raise InputError(f"image {relative!r} leaves the image root {root}")
-    if not path.is_file():
+    found = path if path.is_file() else packed.unpack(root, relative)
+    if found is None:
         raise InputError(f"image {relative!r} is not in {root}")
-    return path
+    return found
 
 
 def load_image(path: Path) -> Image.Image:

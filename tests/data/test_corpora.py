@@ -168,3 +168,60 @@ def test_studies_without_findings_are_listed() -> None:
     assert reasons == {"no findings in its report", "no frontal image"}
     kept = {one.study_id for one in cohort.examples}
     assert not kept & {one.id for one in cohort.dropped}
+
+
+def test_libras_training_json(tmp_path: Path) -> None:
+    image = "files/p10/p10000032/s50414267/a.jpg"
+
+    def conversation(identifier: object, *turns: tuple[str, str]) -> dict[str, object]:
+        spoken = [{"from": speaker, "value": text} for speaker, text in turns]
+        return {"id": identifier, "image": [image, "b.jpg"], "conversations": spoken}
+
+    pair = (("human", "<image>\nDescribe."), ("gpt", "Clear."))
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([conversation(1, *pair), conversation("2", *pair, *pair)]))
+    cohort = load(f"jsonl:{path}", split="test")
+    first = cohort.examples[0]
+    assert (first.question_id, first.text, first.reference) == ("1", "Describe.", "Clear.")
+    assert (first.subject_id, first.study_id) == ("10000032", "50414267")
+    assert first.has_prior and "1 conversations have further turns" in cohort.notes[0]
+    broken = [conversation(1, *pair), conversation(1, *pair), conversation(3, pair[0]), 4]
+    path.write_text(json.dumps([*broken, conversation(5, pair[1], pair[0])]))
+    with pytest.raises(InputError) as caught:
+        load(f"jsonl:{path}")
+    for fault in (
+        "object 1 (id 1): the id",
+        "object 2 (id 3): conv",
+        "object 3",
+        "not gpt and hum",
+    ):
+        assert fault in str(caught.value)
+    path.write_text("[]")
+    with pytest.raises(InputError, match="no conversations"):
+        load(f"jsonl:{path}")
+
+
+def test_prepared_files_are_read_back(tmp_path: Path) -> None:
+    """What is prepared for training gives the questions and answers of the evaluation file."""
+    from libra_bench.data.corpora.synthetic import built_in
+    from libra_bench.data.mimic import Choice
+    from libra_bench.data.prepare import prepare
+
+    prepare(built_in(), tmp_path / "out", Choice())
+    training = load(f"jsonl:{tmp_path / 'out' / 'validate.json'}").examples
+    evaluation = load(f"jsonl:{tmp_path / 'out' / 'validate.jsonl'}").examples
+    for name in ("question_id", "image", "text", "reference", "subject_id", "study_id"):
+        assert [getattr(one, name) for one in training] == [
+            getattr(one, name) for one in evaluation
+        ]
+
+
+def test_chexpert_plus_writes_nan_anywhere(tmp_path: Path) -> None:
+    nan = float("nan")
+    study = {**STUDY, "report": nan, "section_impression": nan, "split": nan, "context": nan}
+    (example,) = load(rexrank(tmp_path / "x.json", {"patient1_study1": study})).examples
+    assert (example.split, example.subject_id) == (None, "patient1")
+    assert example.model_dump()["rexrank"]["report"] is None
+    wrong = {**STUDY, "key_image_path": 7}
+    with pytest.raises(InputError, match="study 'a_1': image"):
+        load(rexrank(tmp_path / "x.json", {"a_1": wrong}))

@@ -14,6 +14,7 @@ CORPORA = {
     "rexrank": "libra_bench.data.corpora.rexrank",
     "openi": "libra_bench.data.corpora.openi",
     "jsonl": "libra_bench.data.corpora.jsonl",
+    "parquet": "libra_bench.data.corpora.parquet",
 }
 WITHOUT_PATH = ("synthetic", "mimic-cxr")
 """Kinds that know where they are, or are told by the environment."""

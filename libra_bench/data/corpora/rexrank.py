@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import listing, read_json
+from libra_bench.core.files import explain, listing, read_json
 from libra_bench.core.records import Example, is_missing
 from libra_bench.data.cohort import Cohort, Dropped
 from libra_bench.data.corpora import refuse_policy
@@ -46,7 +48,12 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         elif is_missing(row["key_image_path"]):
             dropped.append(Dropped(key, "no key_image_path"))
         else:
-            examples.append(_example(key, row, str(reference), section))
+            try:
+                examples.append(_example(key, row, str(reference), section))
+            except ValidationError as error:
+                faults += [f"study {key!r}: {fault}" for fault in explain(error)]
+    if faults:
+        raise InputError(f"{file}: {listing(faults)}")
     notes = [f"{len(dropped)} studies cannot be used and are left out"] if dropped else []
     splits = sorted({one.split for one in examples if one.split})
     if split and splits and splits != [split]:
@@ -78,7 +85,7 @@ def _example(key: str, row: dict[str, Any], reference: str, section: str) -> Exa
             # CXR3030_IM-1405 is the patient CXR3030 of Open-i.
             "subject_id": key.partition("_")[0],
             "study_id": key,
-            "split": row.get("split"),
+            "split": None if is_missing(row.get("split")) else row["split"],
             "prior_policy": "none",
             "rexrank": {name: None if is_missing(value) else value for name, value in row.items()},
         }

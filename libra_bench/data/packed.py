@@ -1,0 +1,81 @@
+"""Images inside Parquet files, as the Hugging Face library stores them.
+
+An example names one as `DIR/test-00000-of-00016.parquet/COLUMN/ROW-PLACE`: the file, its column of
+images, the row from 0 and the image's place in that row. It is unpacked into the cache when it is
+first asked for, together with its row group, so that a run over a few studies unpacks a few.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import cache_dir, sha256_of_text, write_atomic
+
+MEMBER = re.compile(r"(.+\.parquet)/([^/]+)/(\d+)-(\d+)")
+
+
+def name(parquet: str, column: str, row: int, place: int = 0) -> str:
+    """How an example names an image of a row."""
+    return f"{parquet}/{column}/{row}-{place}"
+
+
+def unpack(root: Path, relative: str) -> Path | None:
+    """The image's file in the cache; None where the name is not that of a packed image.
+
+    Raises:
+        InputError: no such row, column or image in the file.
+    """
+    match = MEMBER.fullmatch(relative)
+    if match is None or not (root / match[1]).is_file():
+        return None
+    parquet = root / match[1]
+    column, row, place = match[2], int(match[3]), int(match[4])
+    # Another file under the same name has another folder in the cache.
+    state = parquet.stat()
+    identity = f"{parquet.resolve()} {state.st_size} {state.st_mtime_ns} {column}"
+    folder = cache_dir("packed", sha256_of_text(identity)[:20])
+    wanted = folder / f"{row}-{place}"
+    if not wanted.is_file():
+        _unpack_group(root, parquet, column, row, folder)
+    if not wanted.is_file():
+        raise InputError(f"{parquet}, row {row}: no image {place} in column {column}")
+    return wanted
+
+
+def _unpack_group(root: Path, parquet: Path, column: str, row: int, folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(parquet) as file:
+            if column not in file.schema_arrow.names:
+                raise InputError(f"{parquet}: no column {column}")
+            first = 0
+            for group in range(file.metadata.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if row < first + rows:
+                    values = file.read_row_group(group, columns=[column])[column]
+                    break
+                first += rows
+            else:
+                raise InputError(f"{parquet}: row {row} of {first}")
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{parquet}: cannot be read ({error})") from None
+    for number, value in enumerate(values, start=first):
+        for place, image in enumerate(images_of(value.as_py())):
+            content = image.get("bytes")
+            beside = parquet.parent / str(image.get("path"))
+            if content is None and beside.resolve().is_relative_to(root.resolve()):
+                content = beside.read_bytes() if beside.is_file() else None
+            if content is not None:
+                write_atomic(folder / f"{number}-{place}", content)
+
+
+def images_of(value: Any) -> list[dict[str, Any]]:
+    """The images of a cell: one, a list, or none."""
+    if value is None:
+        return []
+    return [one for one in (value if isinstance(value, list) else [value]) if one is not None]

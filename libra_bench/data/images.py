@@ -1,17 +1,25 @@
-"""Reading radiographs: JPG, PNG of 8 and 16 bits, DICOM."""
+"""Reading radiographs: JPG, PNG of 8 and 16 bits, DICOM; one, or many ahead of their use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.data import packed
+from libra_bench.data.parallel import default_workers, in_order
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 LARGEST = 150_000_000
 """Pixels; the largest plain radiographs have about 20 million."""
+DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
 
 
 def resolve_image(root: Path, relative: str) -> Path:
@@ -59,6 +67,29 @@ def load_image(path: Path) -> Image.Image:
         raise InputError(f"{path}: cannot be read as an image ({error})") from None
 
 
+def load_ahead(
+    root: Path, names: Iterable[str], *, workers: int | None = None, ahead: int | None = None
+) -> Iterator[Image.Image | InputError]:
+    """Images in the order of `names`, read by `workers` threads before they are asked for.
+
+    An image that cannot be read is its error, so that those after it are not lost.
+
+    Args:
+        ahead: at most so many images are in memory unasked for; None for twice the workers.
+    """
+
+    def load(name: str) -> Image.Image | InputError:
+        try:
+            return load_image(resolve_image(root, name))
+        except InputError as error:
+            return error
+
+    workers = workers or default_workers()
+    # Decoding releases the interpreter's lock, so that threads do as well as processes.
+    with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
+        yield from in_order(pool, load, names, ahead=ahead or 2 * workers)
+
+
 def _load_dicom(path: Path) -> Image.Image:
     import pydicom
     from pydicom.errors import InvalidDicomError
@@ -66,22 +97,45 @@ def _load_dicom(path: Path) -> Image.Image:
 
     try:
         data = pydicom.dcmread(path)
-        if "PixelData" not in data:
-            raise InputError(f"{path}: a DICOM file without an image")
-        pixels = data.pixel_array
     except InvalidDicomError:
         raise InputError(f"{path}: not a DICOM file") from None
-    except (AttributeError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{path}: its pixels cannot be read ({error})") from None
-    if pixels.size > LARGEST:
-        raise InputError(f"{path}: too many pixels for a radiograph")
+    if "PixelData" not in data:
+        raise InputError(f"{path}: a DICOM file without an image")
+    # Before anything is unpacked: the header says how large it will be.
+    rows, columns = int(data.get("Rows", 0)), int(data.get("Columns", 0))
+    frames = int(data.get("NumberOfFrames", 1) or 1)
+    if rows * columns > LARGEST:
+        raise InputError(f"{path}: {columns} × {rows} pixels are too many")
+    if frames != 1:
+        raise InputError(f"{path}: {frames} frames; a radiograph has one")
     kind = data.get("PhotometricInterpretation", "MONOCHROME2")
-    if kind == "PALETTE COLOR":
-        pixels = apply_color_lut(pixels, data)
-    elif kind.startswith("MONOCHROME"):
-        pixels = apply_voi_lut(pixels, data)
+    try:
+        pixels = data.pixel_array
+        if kind == "PALETTE COLOR":
+            pixels = apply_color_lut(pixels, data)
+        elif kind.startswith("MONOCHROME"):
+            pixels = apply_voi_lut(pixels, data)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
+        raise _unreadable(path, data, error) from None
     values = np.asarray(pixels, dtype=np.float64)
     return _from_grey(values.max() - values if kind == "MONOCHROME1" else values)
+
+
+def _unreadable(path: Path, data: Dataset, error: Exception) -> InputError:
+    """Why pixels cannot be read: no decoder for their compression, or broken ones."""
+    from pydicom.pixels import get_decoder
+
+    syntax = data.file_meta.get("TransferSyntaxUID")
+    compressed = syntax is not None and not syntax.is_private and syntax.is_compressed
+    try:
+        known = not compressed or get_decoder(syntax).is_available
+    except NotImplementedError:
+        known = False
+    if known:
+        return InputError(f"{path}: its pixels cannot be read ({error})")
+    return MissingResourceError(
+        f"{path}: no decoder for {syntax.name if syntax else 'its compression'}", DECODERS
+    )
 
 
 def _from_grey(values: np.ndarray) -> Image.Image:

@@ -155,14 +155,19 @@ def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, li
     Raises:
         InputError: images under another patient or study in each table; all are named.
     """
-    both = metadata.merge(
-        splits, on="dicom_id", how="outer", suffixes=("", "_of_split"), indicator="found"
+    both = metadata.assign(row=np.arange(len(metadata)) + 2).merge(
+        splits.assign(row_of_split=np.arange(len(splits)) + 2),
+        on="dicom_id",
+        how="outer",
+        suffixes=("", "_of_split"),
+        indicator="found",
     )
     matched = both[both["found"] == "both"]
     faults = [
-        f"image {image!r}: another {name} in each table"
+        f"image {one.dicom_id!r}: another {name} in row {one.row:.0f} of the metadata "
+        f"than in row {one.row_of_split:.0f} of the split file"
         for name in ("subject_id", "study_id")
-        for image in matched.loc[matched[name] != matched[f"{name}_of_split"], "dicom_id"]
+        for one in matched[matched[name] != matched[f"{name}_of_split"]].itertuples()
     ]
     if faults:
         raise InputError(f"metadata and split file disagree: {listing(faults)}")

@@ -6,7 +6,7 @@ from PIL import Image
 
 from libra_bench.core.errors import InputError
 from libra_bench.data import images
-from libra_bench.data.images import load_image, resolve_image
+from libra_bench.data.images import load_ahead, load_image, resolve_image
 from libra_bench.model.processor import ImageProcessor, pad_to_square
 
 RAMP = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
@@ -122,3 +122,32 @@ def test_processor_normalises_and_crops() -> None:
     assert cropped.unique().tolist() == [2.0]
     assert processor(white, "black").min() == -2.0
     assert processor(white, "mean").min() == pytest.approx((127 / 255 - 0.5) / 0.25, abs=1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_images_ahead_come_in_order_with_their_errors(tmp_path: Path, workers: int) -> None:
+    """Large images among small ones, one that is missing and one that is broken."""
+    names = []
+    for number in range(12):
+        size = 900 if number % 3 == 0 else 8
+        Image.new("L", (size, size), number).save(tmp_path / f"{number}.png")
+        names.append(f"{number}.png")
+    (tmp_path / "4.png").unlink()
+    (tmp_path / "7.png").write_bytes(b"nothing")
+    found = list(load_ahead(tmp_path, names, workers=workers))
+    for number, image in enumerate(found):
+        if number in (4, 7):
+            assert isinstance(image, InputError) and f"{number}.png" in str(image)
+        else:
+            assert isinstance(image, Image.Image) and image.getpixel((0, 0)) == (number,) * 3
+    assert len(found) == len(names)
+
+
+def test_reading_ahead_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "x.png")
+    begun: list[Path] = []
+    monkeypatch.setattr(images, "load_image", lambda path: begun.append(path) or load_image(path))
+    stream = load_ahead(tmp_path, ["x.png"] * 50, workers=2, ahead=5)
+    next(stream)
+    stream.close()
+    assert 1 <= len(begun) <= 6

@@ -156,7 +156,9 @@ def test_tables_that_disagree(tmp_path: Path) -> None:
     assert images["dicom_id"].tolist() == ["a", "b"]
     assert lonely == ["c", "d"]
     splits = read_splits(table(tmp_path / SPLIT, header + "a,2,1,train\nb,7,1,train\n"))
-    with pytest.raises(InputError, match="image 'b': another study_id"):
+    with pytest.raises(
+        InputError, match=r"image 'b': another study_id in row 3 of the meta.* row 3"
+    ):
         join(metadata, splits)
 
 

@@ -110,3 +110,16 @@ def test_prepare_says_what_it_wrote_and_left_out(collection: Path, tmp_path: Pat
         *("data", "prepare", "mimic-cxr", *options[:3], tmp_path / "y", "--checksums")
     )
     assert unlisted.exit_code == 2 and "SHA256SUMS.txt" in unlisted.stderr
+
+
+def test_the_page_on_data_knows_every_name() -> None:
+    from libra_bench.data.corpora import CORPORA
+
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    for name, policy in POLICIES.items():
+        sure = "" if name == "none" else f" {policy.certainty}"
+        assert any(
+            line.startswith(f"| `{name}` |") and line.endswith(f"|{sure} |")
+            for line in page.splitlines()
+        ), name
+    assert not [kind for kind in CORPORA if f"`{kind}" not in page]

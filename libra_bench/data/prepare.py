@@ -20,7 +20,14 @@ from typing import IO, Any
 import pandas as pd
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import iter_jsonl, read_json, sha256_of, write_atomic, write_json
+from libra_bench.core.files import (
+    iter_jsonl,
+    read_json,
+    sha256_of,
+    sha256_of_text,
+    write_atomic,
+    write_json,
+)
 from libra_bench.core.records import Example
 from libra_bench.data.mimic import (
     ONE_TABLE,
@@ -84,6 +91,7 @@ def prepare(
     collection = Collection.open(root)
     record = _record(collection, choice, reports)
     _begin(output, record, resume)
+    (output / PARTS).mkdir(exist_ok=True)
     paired, unused = choose(collection.images, choice)
     read = report_reader(reports or root)
     parts = _by_part(paired["subject_id"])
@@ -116,7 +124,8 @@ def _record(collection: Collection, choice: Choice, reports: Path | None) -> dic
             "policy": choice.policy,
             "views": choice.views,
             "filter": choice.filter_when,
-            "exclude": sorted(choice.exclude),
+            "excluded": len(choice.exclude),
+            "excluded_sha256": sha256_of_text("\n".join(sorted(choice.exclude))),
             "drop_special": choice.drop_special,
             "trust_images": choice.trust_images,
         },
@@ -129,7 +138,6 @@ def _begin(output: Path, record: dict[str, Any], resume: bool) -> None:
     """Start a folder, or make sure that the one there is the same work, left unfinished."""
     file = output / MANIFEST
     if not output.exists() or not any(output.iterdir()):
-        (output / PARTS).mkdir(parents=True)
         write_json(file, {**record, "status": "started"})
         return
     if not resume:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import signal
 import tarfile
 import zipfile
 import zlib
@@ -148,7 +149,9 @@ def _parts(place: Path, keep_special: bool, workers: int) -> Iterator[_Part]:
         # Processes are worth their start only where there is more than a batch of work.
         yield from map(work, chain(start, parts))
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # An interruption is the parent's to handle; its workers end with the pool.
+    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=quiet) as pool:
         yield from in_order(pool, work, chain(start, parts), ahead=2 * workers)
 
 

@@ -225,3 +225,18 @@ def test_chexpert_plus_writes_nan_anywhere(tmp_path: Path) -> None:
     wrong = {**STUDY, "key_image_path": 7}
     with pytest.raises(InputError, match="study 'a_1': image"):
         load(rexrank(tmp_path / "x.json", {"a_1": wrong}))
+
+
+@pytest.mark.parametrize("policy", ["study", "longitudinal-mimic", "hergen", "mlrg", "tibix"])
+def test_a_run_may_ask_for_any_prior_policy(policy: str) -> None:
+    cohort = load("synthetic", split="test", prior_policy=policy)
+    libra = load("synthetic", split="test")
+    assert {one.prior_policy for one in cohort.examples} == {policy}
+    images = {one.question_id: one.image for one in libra.examples}
+    assert any(one.image != images[one.question_id] for one in cohort.examples) or len(
+        cohort.examples
+    ) < len(images)
+    # Whatever a policy leaves out is listed, study by study.
+    gone = {one.study_id for one in libra.examples} - {one.study_id for one in cohort.examples}
+    assert gone <= {one.id for one in cohort.dropped}
+    assert (policy == "mlrg") == any("order in time" in note for note in cohort.notes)

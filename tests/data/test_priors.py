@@ -92,7 +92,19 @@ def blocks_of_five(rows: list[Row]) -> dict[str, str]:
     return priors
 
 
+def last_before_the_day(rows: list[Row]) -> dict[str, str]:
+    """Libra's rule, which knows images only: for each, the last one of any earlier date."""
+    priors = {}
+    for own in patients(rows):
+        for row in own:
+            earlier = [one for one in own if one["date"] < row["date"]]
+            last = max(earlier, key=lambda one: (*clock(one), one["dicom_id"]), default=None)
+            priors[row["dicom_id"]] = last["dicom_id"] if last else ""
+    return priors
+
+
 ORACLES: dict[str, Oracle] = {
+    "libra": last_before_the_day,
     "study": nearest,
     "longitudinal-mimic": preceding_row,
     "hergen": blocks_of_five,

@@ -76,14 +76,14 @@ def test_prior_images_and_a_folder_for_each_section(tmp_path: Path) -> None:
         "dicom_id": ["x", "y"],
         "study_id": [501, 502],
         "subject_id": [10, 10],
-        "findings": ["Clear.", "Worse."],
+        "findings_section": ["Clear.", "Worse."],
         "indication": ["Cough.", None],
-        "image": [png(1), png(2)],
+        "main_image": [png(1), png(2)],
         "prior_image": [None, png(1)],
     }
-    images = {"image": IMAGE, "prior_image": IMAGE}
+    images = {"main_image": IMAGE, "prior_image": IMAGE}
     write(tmp_path / "findings_section" / "test-00000-of-00001.parquet", columns, images)
-    other = {**columns, "impression": columns.pop("findings")}
+    other = {**columns, "impression_section": columns.pop("findings_section")}
     write(tmp_path / "impression_section" / "test-00000-of-00001.parquet", other, images)
     cohort = load(f"parquet:{tmp_path}", split="test")
     first, second = cohort.examples

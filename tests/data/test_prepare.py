@@ -62,6 +62,8 @@ def test_every_study_is_written_or_listed(root: Path, tmp_path: Path) -> None:
     assert sum(manifest["dropped"].values()) == len(listed)
     assert manifest["counts"]["train"]["examples"] == len(train)
     assert not (tmp_path / "out" / ".parts").exists()
+    kinds = {Path(name).suffix for one in train for name in one["image"]}
+    assert kinds == {".jpg", ".dcm"}, "images as they are there"
 
 
 def test_forms_of_training_and_evaluation(root: Path, tmp_path: Path) -> None:

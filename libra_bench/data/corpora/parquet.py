@@ -2,13 +2,15 @@
 `StanfordAIMI/rrg24-shared-task-bionlp`, and others of their form.
 
 A column is found by its name, among the names in `COLUMNS`; what was taken for what is recorded.
-The sets' cards do not settle all of the names, so that a set without a known one is refused with
-the columns it has.
+Those of MIMIC-CXR-RRG (`findings_section`, `main_image`, `dicom_id`, ...) are known from code that
+reads it, but for its prior images; a set without a known section or image is refused with the
+columns it has.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "impression": ("impression", "impression_section", "section_impression"),
     **{name: (name, f"{name}_section") for name in CONTEXT},
 }
-CURRENT = ("image", "images", "main_image", "current_image", "dicom")
-PRIOR = ("prior_image", "image_prior", "prior", "previous_image")
+CURRENT = ("main_image", "image", "images", "current_image")
+PRIOR = ("prior_image", "prior_main_image", "previous_image")
 SPLITS = {"train": "train", "test": "test", "val": "validate", "dev": "validate"}
 
 
@@ -153,7 +155,9 @@ def _holds_images(kind: Any) -> bool:
     return bool(pa.types.is_struct(value) and value.get_field_index("bytes") >= 0)
 
 
-def _rows(file: Path, found: dict[str, str]) -> Any:
+def _rows(
+    file: Path, found: dict[str, str]
+) -> Iterator[tuple[int, dict[str, str], dict[str, int]]]:
     """(row, texts by name, number of images by kind), without reading any image."""
     import pyarrow.parquet as pq
 

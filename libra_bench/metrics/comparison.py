@@ -16,7 +16,7 @@ from libra_bench.metrics.signatures import differing_parts
 from libra_bench.stats.bootstrap import Finalise
 from libra_bench.stats.clusters import Floats, scored_rows
 from libra_bench.stats.effect import paired_effect
-from libra_bench.stats.multiple import holm
+from libra_bench.stats.multiple import benjamini_hochberg, holm
 from libra_bench.stats.paired import differences
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Comparison:
     p_bootstrap: float
     """Two-sided, by the paired bootstrap."""
     p_holm: float
-    """`p` corrected for all rows of the table."""
+    """`p` corrected for all rows of the table, so that none is likely to be false (Holm)."""
+    p_bh: float
+    """`p` corrected so that few of those below a level are false (Benjamini-Hochberg)."""
     effect: float
     """Cohen's d_z over the reports' own figures."""
     superiority: float
@@ -96,8 +98,11 @@ def compare(
             level=level,
         )
     ]
-    corrected = holm([row.p for row in rows])
-    return [replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)]
+    raw = [row.p for row in rows]
+    return [
+        replace(row, p_holm=strict, p_bh=lenient)
+        for row, strict, lenient in zip(rows, holm(raw), benjamini_hochberg(raw), strict=True)
+    ]
 
 
 def _by_id(label: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -198,6 +203,7 @@ def _against(
                     p=result.p,
                     p_bootstrap=result.p_bootstrap,
                     p_holm=float("nan"),
+                    p_bh=float("nan"),
                     effect=effect.standardised,
                     superiority=effect.superiority,
                 )

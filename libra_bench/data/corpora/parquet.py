@@ -179,7 +179,7 @@ def _rows(
                     for name, column in texts.items()
                     if not is_missing(cells[column])
                 }
-                images = {
+                images: dict[str, int] = {
                     kind: len(packed.images_of(cells[column])) for kind, column in pictures.items()
                 }
                 yield row, known, images

@@ -161,7 +161,7 @@ def _rows(
     """(row, texts by name, number of images by kind), without reading any image."""
     import pyarrow.parquet as pq
 
-    pictures = {kind: found[kind] for kind in ("image", "prior_image") if kind in found}
+    pictures = {kind: one for kind, one in found.items() if kind in ("image", "prior_image")}
     texts = {name: column for name, column in found.items() if name not in pictures}
     with pq.ParquetFile(file) as opened:
         # Of a column of images only the paths are read: every image has one, if an empty one.

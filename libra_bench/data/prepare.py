@@ -1,6 +1,6 @@
 """Libra's training and evaluation files from MIMIC-CXR, in a folder that can be continued.
 
-Patients are worked through in parts, by the first digits of their number. A part that is done lies
+Patients are worked through in parts, in the order of their numbers. A part that is done lies
 as a file of its own below the folder until all are; so work that was stopped goes on with the next
 part, and ends with the same files as work that was not.
 """
@@ -11,13 +11,11 @@ import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
-
-import pandas as pd
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import (
@@ -45,7 +43,7 @@ from libra_bench.version import __version__
 MANIFEST = "manifest.json"
 DROPPED = "dropped.csv"
 PARTS = ".parts"
-PART_DIGITS = 3
+PART_PATIENTS = 500
 TRAINING = ("train", "validate")
 EVALUATION = ("validate", "test")
 IMAGE = "<image>"
@@ -94,14 +92,18 @@ def prepare(
     (output / PARTS).mkdir(exist_ok=True)
     paired, unused = choose(collection.images, choice)
     read = report_reader(reports or root)
-    parts = _by_part(paired["subject_id"])
-    left_by_part = _by_part(pd.Series([one.subject_id for one in unused], dtype=str))
+    part_of = {
+        subject: place // PART_PATIENTS
+        for place, subject in enumerate(sorted(collection.images["subject_id"].unique()))
+    }
+    rows_of = _by_part(paired["subject_id"], part_of)
+    unused_of = _by_part((one.subject_id for one in unused), part_of)
     done = 0
-    for name in sorted(parts.keys() | left_by_part.keys()):
-        rows = paired.iloc[parts.get(name, [])]
-        place = output / PARTS / f"part-{name}.jsonl"
+    for part in range(max(part_of.values(), default=-1) + 1):
+        rows = paired.iloc[rows_of.get(part, [])]
+        place = output / PARTS / f"part-{part:06}.jsonl"
         if not place.exists():
-            without = (unused[one] for one in left_by_part.get(name, []))
+            without = (unused[one] for one in unused_of.get(part, []))
             made = chain(without, examples(root, rows, choice, read))
             write_atomic(place, "".join(map(_line, made)))
         done += len(rows)
@@ -150,11 +152,11 @@ def _begin(output: Path, record: dict[str, Any], resume: bool) -> None:
         raise InputError(f"{output} is finished already")
 
 
-def _by_part(subjects: pd.Series) -> dict[str, list[int]]:
+def _by_part(subjects: Iterable[str], part_of: dict[str, int]) -> dict[int, list[int]]:
     """Places of each part's patients, in their order."""
-    found: dict[str, list[int]] = {}
-    for place, name in enumerate(subjects.str[:PART_DIGITS]):
-        found.setdefault(name, []).append(place)
+    found: dict[int, list[int]] = {}
+    for place, subject in enumerate(subjects):
+        found.setdefault(part_of[subject], []).append(place)
     return found
 
 

@@ -21,7 +21,7 @@ from libra_bench.data.synthetic import drawing
 from libra_bench.data.synthetic.course import Findings, first_visit, next_visit
 from libra_bench.data.synthetic.wording import INDICATIONS, findings_text, impression_text
 
-VERSION = "1"
+VERSION = "2"
 """Raised whenever the same seed gives other bytes."""
 CHEXPERT_FILE = "mimic-cxr-2.0.0-chexpert.csv.gz"
 LATENT_FILE = "synthetic-latent.csv"
@@ -90,7 +90,7 @@ def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Writ
     subject = str(10_000_000 + patient * 7919 % 9_999_999)
     build = drawing.Build.draw(rng)
     rows = Written()
-    shown: list[tuple[np.datetime64, Findings]] = []
+    shown: list[tuple[np.datetime64, str, Findings]] = []
     day = np.datetime64("2110-01-01") + int(rng.integers(0, 30_000))
     now = first_visit(rng)
     last_clock = 0
@@ -106,15 +106,16 @@ def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Writ
         clock = hour * 10_000 + int(rng.integers(0, 60)) * 100 + int(rng.integers(0, 60))
         study = str(50_000_000 + int(rng.integers(0, 9_999_999)))
         # What the report compares with: the last frontal image of an earlier day.
-        seen = next((state for date, state in reversed(shown) if date < day), None)
+        earlier = ((name, state) for date, name, state in reversed(shown) if date < day)
+        compared, seen = next(earlier, ("", None))
         folder = output / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}"
         folder.mkdir(parents=True)
-        report = _report(now, seen, rng)
+        views = _views(rng)
+        report = _report(now, seen, views, rng)
         folder.with_suffix(".txt").write_text(report, encoding="utf-8")
         identity = {"subject_id": subject, "study_id": study}
-        views = _views(rng)
         if {"PA", "AP"} & set(views):
-            shown.append((day, now))
+            shown.append((day, study, now))
         for view in views:
             image = _image_id(rng)
             _write_image(folder / image, now, build, view, rng)
@@ -123,7 +124,7 @@ def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Writ
             )
             rows.metadata.append(_metadata(image, identity, view, day, clock, rng))
         rows.chexpert.append({**identity, **_labels(now)})
-        rows.latent.append({**identity, **asdict(now)})
+        rows.latent.append({**identity, "prior_study_id": compared, **asdict(now)})
     return rows
 
 
@@ -172,21 +173,31 @@ def _metadata(
     }
 
 
-def _report(now: Findings, before: Findings | None, rng: np.random.Generator) -> str:
+def _report(
+    now: Findings, before: Findings | None, views: list[str], rng: np.random.Generator
+) -> str:
     """Text with headers as in MIMIC-CXR; one report in twelve has an impression only."""
     indication = INDICATIONS[int(rng.integers(len(INDICATIONS)))]
-    comparison = "___." if before is not None else "None."
+    reason = "INDICATION" if rng.random() < 0.8 else "HISTORY"
     sections = [
         ("EXAMINATION", "CHEST RADIOGRAPH"),
-        ("INDICATION", f"___ year old patient with {indication}."),
-        ("COMPARISON", comparison),
+        (reason, f"___ year old patient with {indication}."),
     ]
+    if rng.random() < 0.5:
+        sections.append(("TECHNIQUE", _technique(views)))
+    sections.append(("COMPARISON", "___." if before is not None else "None."))
     findings = findings_text(now, before, rng)
     if rng.random() >= 1 / 12:
         sections.append(("FINDINGS", _wrapped(findings)))
     sections.append(("IMPRESSION", impression_text(now, before)))
     body = "\n \n ".join(f"{name}:  {text}" for name, text in sections)
     return f"                                 FINAL REPORT\n {body}\n"
+
+
+def _technique(views: list[str]) -> str:
+    if "LATERAL" in views:
+        return "Chest PA and lateral."
+    return "Portable AP view of the chest." if "AP" in views else "Single view of the chest."
 
 
 def _wrapped(text: str, width: int = 78) -> str:

@@ -18,10 +18,12 @@ from libra_bench.data.pairing import FRONTAL, POLICIES, pair, with_paths
 from libra_bench.data.prompts import question
 from libra_bench.data.reports import decode
 from libra_bench.data.sections import is_special, parse
-from libra_bench.data.tables import read_images
+from libra_bench.data.tables import read_images, read_normal
 
 SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
 METADATA_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
+LABELS_FILE = "mimic-cxr-2.0.0-chexpert.csv.gz"
+"""CheXpert's labels of the reports; only asked whether a study is normal, where it is there."""
 REPORTS_FILE = "mimic-cxr-reports.zip"
 PAGE = (
     "https://physionet.org/content/mimic-cxr-jpg/ (tables and images) and "
@@ -30,6 +32,8 @@ PAGE = (
 )
 ONE_TABLE = "in one table only"
 NAMED_FILE = re.compile(r":? files/[^\s,]+(, line \d+)?|^files/[^:]+: | \(byte \d+\)")
+_SAID: dict[str, Callable[[Any], Any]] = {"abnormal": bool, "days_to_prior": int}
+"""What an example tells beside the evaluation format, where it is known."""
 ReadReport = Callable[[str], bytes | None]
 
 
@@ -92,7 +96,10 @@ class Collection:
         if missing:
             raise MissingResourceError(f"MIMIC-CXR is not in {root}: no {', '.join(missing)}", PAGE)
         images, lonely = read_images(root / METADATA_FILE, root / SPLIT_FILE)
-        return cls(root, images, lonely)
+        labels = root / LABELS_FILE
+        normal = read_normal(labels) if labels.is_file() else {}
+        known = images["study_id"].map(normal).astype("boolean")
+        return cls(root, images.assign(abnormal=~known), lonely)
 
 
 def choose(images: pd.DataFrame, choice: Choice) -> tuple[pd.DataFrame, list[LeftOut]]:
@@ -106,6 +113,7 @@ def choose(images: pd.DataFrame, choice: Choice) -> tuple[pd.DataFrame, list[Lef
             exclude=choice.exclude,
         )
     )
+    paired = paired.assign(days_to_prior=_days_between(images, paired))
     unused = images[~images["study_id"].isin(paired["study_id"])]
     named = unused["study_id"].isin(choice.exclude) | unused["dicom_id"].isin(choice.exclude)
     lateral = ~unused["view"].isin(FRONTAL) & (choice.views == "frontal")
@@ -121,6 +129,14 @@ def choose(images: pd.DataFrame, choice: Choice) -> tuple[pd.DataFrame, list[Lef
         reason = "named to be left out" if named else reason
         left.append(LeftOut(split, subject, study, "", reason))
     return paired, left
+
+
+def _days_between(images: pd.DataFrame, paired: pd.DataFrame) -> pd.Series:
+    """Days from each image's prior study to its own; missing where there is none."""
+    dates = images.drop_duplicates("study_id").set_index("study_id")["date"]
+    days = pd.to_datetime(dates, format="%Y%m%d")
+    own, prior = paired["study_id"].map(days), paired["prior_study_id"].map(days)
+    return (own - prior).dt.days
 
 
 def examples(
@@ -207,6 +223,7 @@ def _example(
             "split": row["split"],
             "view": row["view"],
             "prior_policy": choice.policy,
+            **{name: kind(row[name]) for name, kind in _SAID.items() if not pd.isna(row[name])},
         }
     )
 

@@ -130,6 +130,17 @@ def read_images(metadata: Path, split_file: Path) -> tuple[pd.DataFrame, list[st
     return join(*tables)
 
 
+def read_normal(path: Path) -> dict[str, bool]:
+    """By study, whether a table of CheXpert's or NegBio's labels says that nothing was found.
+
+    Raises:
+        InputError: missing columns.
+    """
+    frame = read_table(path, ("study_id", "No Finding"))
+    positive = pd.to_numeric(frame["No Finding"], errors="coerce") == 1
+    return dict(zip(frame["study_id"], positive.tolist(), strict=True))
+
+
 def read_ids(path: Path) -> frozenset[str]:
     """Ids of studies and images to leave out: the columns `study_id` and `dicom_id` of a table.
 

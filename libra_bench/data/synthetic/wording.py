@@ -22,17 +22,17 @@ INDICATIONS = (
     "cough and fever",
     "shortness of breath",
     "chest pain",
-    "follow up of pleural effusion",
-    "evaluate for pneumonia",
-    "status post fall",
+    "known pleural effusion",
+    "suspected pneumonia",
+    "a fall",
     "dyspnea on exertion",
-    "preoperative evaluation",
-    "evaluate for pneumothorax",
+    "planned surgery",
+    "suspected pneumothorax",
     "hypoxia",
     "altered mental status",
-    "leukocytosis, question infection",
-    "status post intubation, confirm tube position",
-    "congestive heart failure, assess for volume overload",
+    "leukocytosis",
+    "recent intubation",
+    "congestive heart failure",
 )
 NOUNS: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -89,8 +89,10 @@ _CHANGES: Mapping[str, Mapping[str, Mapping[int, tuple[str, str]]]] = MappingPro
                 1: ("A {sized} is constant in size.", "The {sized} remains constant in size."),
                 2: ("A {sized} is unaltered.", "Unaltered {sized}."),
             },
-            "worse": {2: ("The {noun} is larger and now {size}.", "A larger, {sized} is seen.")},
-            "better": {1: ("The {noun} is smaller and now {size}.", "A smaller, {sized} is seen.")},
+            "worse": {2: ("The {noun} is larger and now {size}.", "A larger {noun}, now {size}.")},
+            "better": {
+                1: ("The {noun} is smaller and now {size}.", "A smaller {noun}, now {size}.")
+            },
             "gone": {0: ("There is resolution of the {noun}.", "Resolution of the {noun}.")},
         },
     }

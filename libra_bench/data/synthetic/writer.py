@@ -16,14 +16,13 @@ import pandas as pd
 from PIL import Image
 
 from libra_bench.core.errors import InputError
-from libra_bench.data.corpora.mimic_cxr import METADATA_FILE, SPLIT_FILE
+from libra_bench.data.mimic import LABELS_FILE, METADATA_FILE, SPLIT_FILE
 from libra_bench.data.synthetic import drawing
 from libra_bench.data.synthetic.course import Findings, first_visit, next_visit
 from libra_bench.data.synthetic.wording import INDICATIONS, findings_text, impression_text
 
 VERSION = "2"
 """Raised whenever the same seed gives other bytes."""
-CHEXPERT_FILE = "mimic-cxr-2.0.0-chexpert.csv.gz"
 LATENT_FILE = "synthetic-latent.csv"
 SHARES = (("train", 0.65), ("validate", 0.1), ("test", 0.25))
 DAYS_BETWEEN = (2, 400)
@@ -71,7 +70,7 @@ def synthesize(
             on_patient(done)
     _write_table(output / SPLIT_FILE, tables.split)
     _write_table(output / METADATA_FILE, tables.metadata)
-    _write_table(output / CHEXPERT_FILE, tables.chexpert)
+    _write_table(output / LABELS_FILE, tables.chexpert)
     pd.DataFrame(tables.latent).to_csv(output / LATENT_FILE, index=False)
 
 

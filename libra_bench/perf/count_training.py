@@ -78,9 +78,9 @@ def step(
         flops = tower + 3 * connector - first_gate + language
         trained = shape.connector_parameters
     else:
-        flops = tower + connector + language + _lora(shape, tokens, rank)
-        # The first layer's input needs no gradient: q, k and v make none.
-        flops -= 2 * tokens * sum(width * out for width, out in shape.layer_linears[:3])
+        # Adapters go forward, and back for A and B and for their inputs.
+        flops = tower + connector + language + 3 * _lora_forward(shape, tokens, rank)
+        flops -= _first_inputs(shape, tokens, rank)
         trained = shape.lora_parameters(rank)
     weights = BYTES * (shape.decoder_parameters + shape.tower_parameters)
     # A layer is done again as far as something needs it; its last product's result nobody does.
@@ -90,6 +90,8 @@ def step(
     else:
         last = shape.layers * 2 * tokens * rank * out
         again = decoder + _lora_forward(shape, tokens, rank) - last
+        # Checkpointing in transformers asks for the first layer's gradients as well.
+        again += _first_inputs(shape, tokens, rank)
     return TrainingStep(
         model=Cost(batch * flops, 2 * weights),
         recomputed=Cost(batch * again if recompute else 0, weights if recompute else 0),
@@ -119,10 +121,9 @@ def _lora_forward(shape: ModelShape, tokens: int, rank: int) -> int:
     return 2 * tokens * shape.lora_parameters(rank)
 
 
-def _lora(shape: ModelShape, tokens: int, rank: int) -> int:
-    """Forward, gradients of A and B, and of their inputs where those need one."""
-    first = 2 * tokens * rank * sum(width for width, _ in shape.layer_linears[:3])
-    return 3 * _lora_forward(shape, tokens, rank) - first
+def _first_inputs(shape: ModelShape, tokens: int, rank: int) -> int:
+    """Gradients that q, k and v of the first layer need not make: what they read is frozen."""
+    return 2 * tokens * sum(width * (out + rank) for width, out in shape.layer_linears[:3])
 
 
 @dataclass(frozen=True)

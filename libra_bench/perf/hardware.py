@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import statistics
 from functools import cache
 from importlib import resources
@@ -81,7 +83,8 @@ def find_gpu(name: str) -> Gpu:
 def gpu_of_device(device_name: str) -> Gpu | None:
     """The GPU that a driver calls `device_name`; None where the table has none."""
     for one in gpus().values():
-        if any(part in device_name for part in one.devices):
+        # Whole words: a GH200 is no H200, an L40S no L40.
+        if any(re.search(rf"(?<!\w){re.escape(part)}(?!\w)", device_name) for part in one.devices):
             return one
     return None
 
@@ -129,8 +132,6 @@ def price_of(gpu: Gpu, prices: list[Price]) -> tuple[float, str] | None:
 
 def table(name: str) -> Any:
     """A packaged table."""
-    import json
-
     folder = resources.files("libra_bench.perf") / "tables"
     return json.loads((folder / name).read_text(encoding="utf-8"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import statistics
@@ -105,6 +106,9 @@ def common(subject: Subject, meter: PowerMeter) -> dict[str, Any]:
         "gpu": None if gpu is None else gpu.id,
         "facts": {
             "threads": torch.get_num_threads(),
+            # Above the number of cores others were at work as well, and the times are too long.
+            "load_average": os.getloadavg()[0],
+            "cpus": os.cpu_count(),
             "cuda": torch.version.cuda,
             **meter.facts(),
         },

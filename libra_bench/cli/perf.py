@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from libra_bench.perf.projection import Workload
     from libra_bench.perf.record import Record
 
-app = typer.Typer(no_args_is_help=True, help="Throughput and cost: measure, table, plan.")
+app = typer.Typer(no_args_is_help=True, help="Throughput and cost: measure, table, plan, report.")
 
 Prices = Annotated[
     Path | None, typer.Option(help="Your own prices, JSON, in the form of the packaged ones.")
@@ -192,6 +192,21 @@ def cost_table(
     say("m measured · p published · ≈ projected; --json says how each cell came about")
     for gap in tables.gaps([*evaluation, *training]):
         warn(gap)
+
+
+@app.command("report")
+def report(
+    output: Annotated[Path, typer.Option(help="The folder for the pages and figures.")],
+    records: Records = None,
+    prices: Prices = None,
+) -> None:
+    """Write the tables and figures as README.md, perf.html and PNG files."""
+    from libra_bench.perf.hardware import read_prices
+    from libra_bench.perf.page import write_pages
+    from libra_bench.perf.record import read_folder
+
+    for path in write_pages(output, read_folder(records) if records else {}, read_prices(prices)):
+        say(f"wrote {path}")
 
 
 @app.command("measure")

@@ -24,12 +24,6 @@ class Cell:
     basis: Literal["measured", "published", "projected"] | None
     how: str
 
-    def times(self, factor: float, what: str = "") -> Cell:
-        """The cell scaled; it keeps its basis."""
-        if self.value is None:
-            return self
-        return Cell(self.value * factor, self.basis, f"{self.how}{what}")
-
 
 @dataclass(frozen=True)
 class Row:
@@ -144,6 +138,10 @@ def _rate(
     found = measured(records, gpu, shape, "generation", wanted, "reports_per_second")
     if found is not None:
         return found
+    needed = projection.generation_memory(shape, work)
+    if not gpu.holds(needed):
+        reason = f"{work} needs {needed / 1e9:.0f} GB, {gpu.name} has {gpu.gigabytes:g}"
+        return Cell(None, None, reason)
     parts = projection.generation(shape, gpu, work, use)
     how = f"{work}; {projection.bounds(parts)}; {use}"
     return Cell(1 / projection.total(parts), "projected", how)
@@ -181,7 +179,10 @@ def _inverse(rate: Cell, factor: float) -> Cell:
 def _dollars(hours: Cell, price: tuple[float, str] | None, gpu: Gpu) -> Cell:
     if price is None:
         return Cell(None, None, f"no price of {gpu.name}; --prices FILE gives one")
-    return hours.times(price[0], f"; {price[0]:g} USD an hour, {price[1]}")
+    if hours.value is None:
+        return hours
+    how = f"{hours.how}; {price[0]:g} USD an hour, {price[1]}"
+    return Cell(hours.value * price[0], hours.basis, how)
 
 
 def markdown(rows: Sequence[Row], columns: dict[str, str], first: str) -> str:

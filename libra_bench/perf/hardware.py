@@ -45,6 +45,10 @@ class Gpu(BaseModel):
         """Bytes a second."""
         return self.terabytes_per_second * 1e12
 
+    def holds(self, size: float) -> bool:
+        """Whether `size` bytes fit beside the reserve for fragmentation and the CUDA context."""
+        return size <= 1e9 * self.gigabytes * (1 - assumption("reserve"))
+
 
 class Price(BaseModel):
     """What an hour of one GPU costs somewhere, on some day."""

@@ -11,7 +11,7 @@ from libra_bench.core.files import listing
 from libra_bench.core.names import unknown_name
 from libra_bench.perf import count_training, projection
 from libra_bench.perf.cost_table import measured
-from libra_bench.perf.hardware import Gpu, Price, assumption, find_gpu, price_of, table
+from libra_bench.perf.hardware import Gpu, Price, find_gpu, price_of, table
 from libra_bench.perf.projection import Utilisation, Workload
 from libra_bench.perf.record import Record
 from libra_bench.perf.shape import ModelShape
@@ -175,7 +175,7 @@ def plan(
     for gpu in chosen:
         seconds, basis, how = _seconds(job, gpu, use, records or {})
         factor = 1.0 if count == 1 else count * scaling_efficiency
-        needed = _memory(job, count)
+        needed = _memory(job)
         scenarios.append(
             _scenario(
                 gpu, count, seconds / factor / 3600, basis, how, price_of(gpu, prices), needed
@@ -312,17 +312,10 @@ def default_samples(task: str) -> int:
     return int(table("published.json")["test_reports"])
 
 
-def _memory(job: Job, count: int) -> float:
+def _memory(job: Job) -> float:
     """Bytes on each GPU."""
     if not job.stages:
-        return count_training.generation_memory(
-            job.shape,
-            side_by_side=job.work.studies,
-            beams=job.work.beams,
-            prompt=job.work.prompt,
-            new_tokens=job.work.new_tokens,
-            engine=job.work.engine,
-        ).total
+        return projection.generation_memory(job.shape, job.work)
     return max(
         count_training.memory(
             job.shape, stage, batch=job.micro_batch, text=job.text, recompute=job.recompute
@@ -340,7 +333,6 @@ def _scenario(
     price: tuple[float, str] | None,
     needed: float | None,
 ) -> Scenario:
-    room = gpu.gigabytes * (1 - assumption("reserve"))
     return Scenario(
         gpu=gpu.name,
         gpus=count,
@@ -351,7 +343,7 @@ def _scenario(
         usd_per_hour=None if price is None else price[0],
         price_source=None if price is None else price[1],
         memory_gigabytes=None if needed is None else needed / 1e9,
-        fits=None if needed is None else needed / 1e9 <= room,
+        fits=None if needed is None else gpu.holds(needed),
         kilowatt_hours=hours * count * gpu.watts / 1000,
         gaps=() if price else (f"no price of {gpu.name}; --prices FILE gives one",),
     )

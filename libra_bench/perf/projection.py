@@ -109,6 +109,18 @@ def generation(shape: ModelShape, gpu: Gpu, work: Workload, use: Utilisation) ->
     return parts
 
 
+def generation_memory(shape: ModelShape, work: Workload) -> float:
+    """Bytes that a workload needs on a GPU, estimated."""
+    return count_training.generation_memory(
+        shape,
+        side_by_side=work.studies,
+        beams=work.beams,
+        prompt=work.prompt,
+        new_tokens=work.new_tokens,
+        engine=work.engine,
+    ).total
+
+
 def training_step(
     shape: ModelShape,
     stage: str,

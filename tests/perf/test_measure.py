@@ -227,6 +227,19 @@ def test_records_replace_projections_where_they_fit(tmp_path: Path) -> None:
     assert {row.cells["reports_per_second"].basis for row in rows[1:]} == {"projected"}
 
 
+def test_what_does_not_fit_has_no_rate_and_says_why() -> None:
+    rows = cost_table.evaluation(
+        ["a6000"],
+        named("libra-7b"),
+        [Workload(side_by_side=64)],
+        prices=read_prices(),
+        records={},
+        use=Utilisation.assumed(),
+    )
+    for cell in rows[0].cells.values():
+        assert cell.value is None and cell.basis is None and "RTX A6000 has 48" in cell.how
+
+
 def test_training_hours_of_an_a6000_are_the_published_ones() -> None:
     rows = cost_table.training(
         ["a6000", "h100-sxm"], prices=[], records={}, use=Utilisation.assumed()

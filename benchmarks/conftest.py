@@ -3,29 +3,64 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 SENTENCE = "the heart is stable with mild effusion and a new picc line in the right lower lung"
 WORDS = SENTENCE.split()
 
 
+def count_words() -> dict[tuple[str, str], int]:
+    """What text code does: dictionaries, tuples, strings."""
+    counts: dict[tuple[str, str], int] = {}
+    for both in pairwise(WORDS * 100):
+        counts[both] = counts.get(both, 0) + 1
+    return counts
+
+
+def multiply() -> torch.Tensor:
+    """A matrix product that does not fit the nearest cache."""
+    one = torch.ones(768, 768)
+    return one @ one
+
+
+def calibrated(benchmark: Any, loop: Callable[[], object]) -> Iterator[Any]:
+    """A benchmark between two calibrations: their best round is the unit of its time.
+
+    They are its neighbours, so that a machine that is slower for a minute slows both.
+    """
+    best = best_of(loop)
+    yield benchmark
+    benchmark.extra_info["calibration"] = min(best, best_of(loop))
+
+
+def best_of(loop: Callable[[], object], rounds: int = 20) -> float:
+    """Processor seconds of the best round: waiting for other processes does not count."""
+    seconds = []
+    for _ in range(rounds):
+        started = time.process_time()
+        loop()
+        seconds.append(time.process_time() - started)
+    return min(seconds)
+
+
 @pytest.fixture
-def python(benchmark: Any) -> Callable[..., Any]:
+def python(benchmark: Any) -> Iterator[Any]:
     """A benchmark of interpreted code: held against a loop of Python."""
-    benchmark.extra_info["calibration"] = "test_calibration_python"
-    return benchmark
+    yield from calibrated(benchmark, count_words)
 
 
 @pytest.fixture
-def arithmetic(benchmark: Any) -> Callable[..., Any]:
-    """A benchmark of matrix products: held against one."""
-    benchmark.extra_info["calibration"] = "test_calibration_arithmetic"
-    return benchmark
+def arithmetic(benchmark: Any) -> Iterator[Any]:
+    """A benchmark of arithmetic: held against a matrix product."""
+    yield from calibrated(benchmark, multiply)
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,6 @@ SHAPE = replace(named("micro"), vocabulary=2000)
 ENGINES = {"fast": fast, "reference": reference}
 
 
-def test_calibration_arithmetic(benchmark: Any) -> None:
-    """A matrix product that does not fit the nearest cache."""
-    one = torch.ones(768, 768)
-    assert benchmark(torch.mm, one, one)[0, 0] == 768
-
-
 @pytest.mark.parametrize("beams", [1, 10])
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_engine(arithmetic: Any, engine: str, beams: int) -> None:

@@ -1,6 +1,5 @@
 """Speed of metrics, pairing, sectioning and image loading."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,6 @@ REPORT = """                                 FINAL REPORT
 
  No acute cardiopulmonary process.
 """
-
-
-def test_calibration_python(benchmark: Any) -> None:
-    """A loop that does what text code does: dictionaries, tuples, strings."""
-
-    def loop() -> int:
-        counts: dict[tuple[str, str], int] = {}
-        words = ("clear lungs and a normal heart " * 200).split()
-        for pair_of in pairwise(words):
-            counts[pair_of] = counts.get(pair_of, 0) + 1
-        return len(counts)
-
-    assert benchmark(loop) == 6
 
 
 @pytest.mark.parametrize("name", ["bleu", "rouge_l", "temporal_f1"])

@@ -9,9 +9,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "compare.py"
 
 
 def store(folder: Path, number: int, loop: float, **times: float) -> None:
-    rows = [{"name": "loop", "stats": {"min": loop}, "extra_info": {}}]
-    rows += [
-        {"name": name, "stats": {"min": time}, "extra_info": {"calibration": "loop"}}
+    rows = [
+        {"name": name, "stats": {"min": time}, "extra_info": {"calibration": loop}}
         for name, time in times.items()
     ]
     place = folder / "Linux-CPython"
@@ -35,8 +34,8 @@ def test_a_slower_machine_is_no_regression(tmp_path: Path) -> None:
 
 def test_a_slower_benchmark_is_one(tmp_path: Path) -> None:
     store(tmp_path, 1, loop=1.0, metric=2.0, gone=1.0)
-    store(tmp_path, 2, loop=1.0, metric=2.8, new=1.0)
+    store(tmp_path, 2, loop=1.0, metric=3.2, new=1.0)
     answer = compare(tmp_path)
     assert answer.returncode == 3 and "slower than before: metric" in answer.stdout
     assert "gone" in answer.stdout and "new" in answer.stdout
-    assert compare(tmp_path, "--tolerance", "1.5").returncode == 0
+    assert compare(tmp_path, "--tolerance", "1.7").returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from pathlib import Path
 
 from libra_bench.core.files import write_atomic
@@ -113,8 +114,8 @@ def _records(records: dict[str, Record]) -> str:
     if not records:
         return "No records.\n"
     lines = [
-        "| record | device | model | what | rate | seconds (median) | peak memory |",
-        "|---|---|---|---|---:|---:|---:|",
+        "| record | device | model | what | rate | seconds | slowest ÷ fastest | peak memory |",
+        "|---|---|---|---|---:|---:|---:|---:|",
     ]
     lines += [f"| {' | '.join(row)} |" for row in measured_rows(records)]
     return "\n".join(lines) + "\n"
@@ -126,8 +127,9 @@ def measured_rows(records: dict[str, Record]) -> list[tuple[str, ...]]:
     for name, one in records.items():
         settings, results = one.settings, one.results
         if one.kind == "generation":
+            beams = f"{settings['beams']} beam{'s' if settings['beams'] > 1 else ''}"
             what = (
-                f"{settings['engine']}, {settings['beams']} beams, "
+                f"{settings['engine']}, {beams}, "
                 f"{settings['new_tokens']} tokens, {settings['side_by_side']} side by side"
             )
             rate = f"{results['reports_per_second']:.3g} reports/s"
@@ -135,7 +137,6 @@ def measured_rows(records: dict[str, Record]) -> list[tuple[str, ...]]:
             again = ", recomputing" if settings["recompute"] else ""
             what = f"{settings['stage']}, batch {settings['batch']}{again}"
             rate = f"{results['samples_per_second']:.3g} samples/s"
-        middle = sorted(one.seconds)[len(one.seconds) // 2]
         rows.append(
             (
                 name.removesuffix(".json"),
@@ -143,7 +144,8 @@ def measured_rows(records: dict[str, Record]) -> list[tuple[str, ...]]:
                 one.model + (" (random weights)" if one.random_weights else ""),
                 what,
                 rate,
-                f"{middle:.3g}",
+                f"{statistics.median(one.seconds):.3g}",
+                f"{one.spread:.2f}",
                 f"{(results['peak_bytes'] or 0) / 1e9:.2f} GB",
             )
         )

@@ -45,6 +45,11 @@ class Record(BaseModel):
     gaps: dict[str, str]
 
     @property
+    def spread(self) -> float:
+        """The slowest repetition over the fastest; far above 1, something else was at work."""
+        return max(self.seconds) / min(self.seconds)
+
+    @property
     def model_shape(self) -> ModelShape:
         """The shape as numbers."""
         return ModelShape(**self.shape)
@@ -66,9 +71,21 @@ def read_folder(folder: Path) -> dict[str, Record]:
     records, faults = {}, []
     for path in sorted(folder.glob("*.json")):
         try:
-            records[path.name] = Record.model_validate(read_json(path))
-        except ValidationError as error:
-            faults += [f"{path}: {text}" for text in explain(error)]
+            records[path.name] = read(path)
+        except InputError as error:
+            faults.append(str(error))
     if faults:
         raise InputError("not records of `perf measure`: " + listing(faults))
     return records
+
+
+def read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        InputError: no such file, or no record; all faults are listed.
+    """
+    try:
+        return Record.model_validate(read_json(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {'; '.join(explain(error))}") from None

@@ -163,3 +163,13 @@ def test_what_is_not_counted_is_refused() -> None:
         named("libra-7")
     with pytest.raises(InputError, match="stage"):
         count_training.step(MICRO, "stage2", batch=1, text=1, recompute=False)
+
+
+@pytest.mark.parametrize("name", ["libra-7b", "libra-3b"])
+def test_packaged_shapes_build_the_models_they_name(name: str) -> None:
+    shape = named(name)
+    model = build(shape, device="meta")
+    assert shape_of(model.config, model.vision_tower.encoder.config) == shape
+    real = sum(one.numel() for one in model.parameters())
+    # Norms, biases and the tower's position table are left out of the shape's count.
+    assert shape.parameters == pytest.approx(real, rel=0.001)

@@ -1,7 +1,7 @@
 """The measurements behind `reports/`, one process each; those that are there already are skipped.
 
-A record whose slowest repetition took more than `SPREAD` times its fastest was disturbed: it is
-measured again, and taken away where that does not help. No record is chosen by its value.
+A disturbed record (`Record.disturbed`: uneven repetitions, or a busy machine) is measured again, and
+taken away where that does not help. No record is chosen by its value.
 
     python benchmarks/sweep.py cpu reports/perf      # minutes on two cores, the small shape
     python benchmarks/sweep.py gpu reports/perf      # Libra-7B's shape in bfloat16, random weights
@@ -22,7 +22,6 @@ from pathlib import Path
 from libra_bench.perf.record import read
 
 Arguments = list[str]
-SPREAD = 1.5
 ATTEMPTS = 3
 
 
@@ -93,7 +92,7 @@ def measured(path: Path, arguments: Arguments) -> bool:
     for _ in range(ATTEMPTS):
         if subprocess.run([*command, "--output", str(path)], check=False).returncode:
             return False
-        if read(path).spread <= SPREAD:
+        if not read(path).disturbed:
             return True
     path.unlink()
     print(f"{path.stem}: disturbed {ATTEMPTS} times", file=sys.stderr)
@@ -111,7 +110,7 @@ def main() -> None:
     runs = list({"cpu": cpu, "gpu": gpu}[options.suite]())
     for number, (name, arguments) in enumerate(runs, start=1):
         path = options.folder / f"{name}.json"
-        if path.exists() and read(path).spread <= SPREAD:
+        if path.exists() and not read(path).disturbed:
             continue
         print(f"{number} of {len(runs)}: {name}", file=sys.stderr, flush=True)
         if not measured(path, arguments):

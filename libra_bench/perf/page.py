@@ -114,11 +114,17 @@ def _records(records: dict[str, Record]) -> str:
     if not records:
         return "No records.\n"
     lines = [
-        "| record | device | model | what | rate | seconds | slowest ÷ fastest | peak memory |",
-        "|---|---|---|---|---:|---:|---:|---:|",
+        "| record | device | model | what | rate | seconds | slowest ÷ fastest | load | peak memory |",
+        "|---|---|---|---|---:|---:|---:|---:|---:|",
     ]
     lines += [f"| {' | '.join(row)} |" for row in measured_rows(records)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n\n" + LOADED + "\n"
+
+
+LOADED = (
+    "Load is how many processes were at work, on how many processors: above the measurement's own "
+    "threads, others shared the machine, and the times are upper bounds."
+)
 
 
 def measured_rows(records: dict[str, Record]) -> list[tuple[str, ...]]:
@@ -146,6 +152,7 @@ def measured_rows(records: dict[str, Record]) -> list[tuple[str, ...]]:
                 rate,
                 f"{statistics.median(one.seconds):.3g}",
                 f"{one.spread:.2f}",
+                f"{one.facts['load_average']:.1f} on {one.facts['cpus']}",
                 f"{(results['peak_bytes'] or 0) / 1e9:.2f} GB",
             )
         )
@@ -179,6 +186,7 @@ def _html(
         figures=drawn,
         guide=planning.guide(),
         records=measured_rows(records),
+        loaded=LOADED,
     )
 
 

@@ -12,6 +12,12 @@ from libra_bench.core.files import explain, listing, read_json, write_json
 from libra_bench.perf.shape import ModelShape
 
 
+SPREAD = 1.5
+"""Slowest over fastest repetition, at most."""
+LOAD = 1.5
+"""Processes at work for each processor, at most; the measurement's own threads among them."""
+
+
 class Record(BaseModel):
     """One measurement.
 
@@ -48,6 +54,14 @@ class Record(BaseModel):
     def spread(self) -> float:
         """The slowest repetition over the fastest; far above 1, something else was at work."""
         return max(self.seconds) / min(self.seconds)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other work makes the times useless: uneven ones, or more of it than processors.
+
+        Work that disturbs all repetitions alike leaves them even, and shows in the load only.
+        """
+        return self.spread > SPREAD or self.facts["load_average"] > LOAD * self.facts["cpus"]
 
     @property
     def model_shape(self) -> ModelShape:

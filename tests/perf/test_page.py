@@ -30,7 +30,7 @@ def record(**changes) -> Record:
         "shape": asdict(named("libra-7b")),
         "device": "NVIDIA H100 80GB HBM3",
         "gpu": "h100-sxm",
-        "facts": {"threads": 1},
+        "facts": {"threads": 1, "load_average": 1.0, "cpus": 16},
         "versions": {},
         "commit": None,
         "dtype": "bfloat16",
@@ -93,3 +93,11 @@ def test_without_records_nothing_is_called_measured(tmp_path: Path) -> None:
     text = paths[0].read_text()
     assert "No records." in text and " m |" not in text
     assert "measured.png" not in {path.name for path in paths}
+
+
+def test_uneven_times_and_a_busy_machine_are_disturbances() -> None:
+    assert not record().disturbed
+    assert record(seconds=[1.0, 1.6]).disturbed
+    # Even times on a busy machine: all repetitions were disturbed alike.
+    busy = {"threads": 1, "load_average": 25.0, "cpus": 16}
+    assert record(facts=busy).disturbed

@@ -1,7 +1,7 @@
 """The measurements behind `reports/`, one process each; those that are there already are skipped.
 
-A disturbed record (`Record.disturbed`: uneven repetitions, or a busy machine) is measured again, and
-taken away where that does not help. No record is chosen by its value.
+A disturbed record (`Record.disturbed`: uneven repetitions, or a busy machine) is measured again,
+and taken away where that does not help. No record is chosen by its value.
 
     python benchmarks/sweep.py cpu reports/perf      # minutes on two cores, the small shape
     python benchmarks/sweep.py gpu reports/perf      # Libra-7B's shape in bfloat16, random weights

@@ -114,7 +114,7 @@ def _records(records: dict[str, Record]) -> str:
     if not records:
         return "No records.\n"
     lines = [
-        "| record | device | model | what | rate | seconds | slowest ÷ fastest | load | peak memory |",
+        "| record | device | model | what | rate | seconds | slowest ÷ fastest | load | memory |",
         "|---|---|---|---|---:|---:|---:|---:|---:|",
     ]
     lines += [f"| {' | '.join(row)} |" for row in measured_rows(records)]

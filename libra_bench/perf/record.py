@@ -11,7 +11,6 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import explain, listing, read_json, write_json
 from libra_bench.perf.shape import ModelShape
 
-
 SPREAD = 1.5
 """Slowest over fastest repetition, at most."""
 LOAD = 1.5

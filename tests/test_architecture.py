@@ -17,6 +17,7 @@ ALLOWED = {
     "model": {"core", "data"},
     "generation": {"core", "data", "model"},
     "runs": {"core", "metrics", "stats"},
+    "perf": {"core", "data", "model", "generation"},
     "report": {"core", "data", "metrics", "runs"},
     "export": {"core", "runs"},
 }

@@ -21,6 +21,7 @@ from libra_bench.cli import (
     export,
     generate,
     lists,
+    perf,
     predict,
     report,
     run,
@@ -69,6 +70,7 @@ app.command("check")(check.check)
 app.command("report")(report.report)
 app.add_typer(export.app, name="export")
 app.add_typer(data.app, name="data")
+app.add_typer(perf.app, name="perf")
 app.command("models")(lists.models)
 app.command("metrics")(lists.metrics)
 app.command("doctor")(doctor.doctor)

@@ -109,7 +109,7 @@ def load_model(
             are listed.
     """
     folder, entry = _find(name)
-    place, kind = _device(device), _dtype(dtype, device)
+    place, kind = resolve_device(device), resolve_dtype(dtype, device)
     config = read_config(folder)
     like = entry or zoo.published_as(folder.resolve().name)
     mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
@@ -149,7 +149,12 @@ def _find(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
     return folder, entry
 
 
-def _device(name: str) -> torch.device:
+def resolve_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda` as a device of this machine.
+
+    Raises:
+        InputError: another name, or no GPU.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
@@ -159,9 +164,14 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
+def resolve_dtype(name: str, device: str) -> torch.dtype:
+    """A floating-point type by name; `auto` is float32 on a CPU, bfloat16 on a GPU.
+
+    Raises:
+        InputError: an unknown name.
+    """
     if name == "auto":
-        return torch.float32 if _device(device).type == "cpu" else torch.bfloat16
+        return torch.float32 if resolve_device(device).type == "cpu" else torch.bfloat16
     if name not in DTYPES:
         raise unknown_name("dtype", name, ("auto", *DTYPES))
     return DTYPES[name]

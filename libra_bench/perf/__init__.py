@@ -1,0 +1,1 @@
+"""What Libra costs: counted from its shape, measured on a device, planned for a budget."""

@@ -16,6 +16,7 @@ ALLOWED = {
     "stats": {"core"},
     "model": {"core", "data"},
     "generation": {"core", "data", "model"},
+    "training": {"core", "data", "metrics", "model", "generation", "perf"},
     "runs": {"core", "metrics", "stats"},
     "perf": {"core", "data", "model", "generation"},
     "report": {"core", "data", "metrics", "runs"},

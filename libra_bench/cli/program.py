@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from libra_bench.cli import (
+    ablate,
     check,
     compare,
     data,
@@ -26,6 +27,7 @@ from libra_bench.cli import (
     report,
     run,
     score,
+    train,
 )
 from libra_bench.cli.console import complain
 from libra_bench.core.errors import InputError, LibraBenchError
@@ -71,6 +73,9 @@ app.command("report")(report.report)
 app.add_typer(export.app, name="export")
 app.add_typer(data.app, name="data")
 app.add_typer(perf.app, name="perf")
+app.command("ablate")(ablate.ablate)
+app.command("train", context_settings=train.PASS_ON)(train.train)
+app.command("merge")(train.merge)
 app.command("models")(lists.models)
 app.command("metrics")(lists.metrics)
 app.command("doctor")(doctor.doctor)

@@ -47,6 +47,27 @@ def assemble(
     return model
 
 
+def with_fresh_connector(
+    config: LibraConfig, state: dict[str, Tensor], tower: Path, folder: Path
+) -> LibraModel:
+    """A language model and a tower with a connector that has learned nothing yet.
+
+    Its weights follow torch's own stream of random numbers: the caller sets the seed.
+
+    Args:
+        state: the language model's tensors.
+
+    Raises:
+        InputError: keys that are missing, left over or of another shape; all are listed.
+    """
+    return LibraModel(config, _encoder(tower, {}), _language_model(config, state, folder))
+
+
+def tower_width(tower: Path) -> int:
+    """Width of the features of the tower in a folder."""
+    return int(_encoder_settings(tower).hidden_size)
+
+
 def with_random_weights(
     config: LibraConfig, tower: Path, device: torch.device, dtype: torch.dtype
 ) -> LibraModel:
@@ -124,7 +145,7 @@ def _with_weights(
     model: nn.Module
     report: dict[str, Any]
     try:
-        with _without_bars():
+        with without_bars():
             model, report = kind.from_pretrained(
                 None,
                 config=settings,
@@ -143,7 +164,7 @@ def _with_weights(
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Keep transformers' own progress bars out of ours."""
     from transformers.utils import logging
 

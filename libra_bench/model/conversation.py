@@ -28,6 +28,7 @@ class Conversation:
     Attributes:
         style: how turns are separated, by the name of the published `SeparatorStyle`.
         stop: the text that ends an answer.
+        user: the user's name, with the signs around it where the style has some.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Conversation:
     stop: str
     prompt_template: str
     training_template: str
+    user: str
 
     @property
     def special_tokens(self) -> list[str]:
@@ -56,6 +58,15 @@ class Conversation:
         end = self.training_template.split(ANSWER)[1]
         return f"{self.before_answer(question, image_tag=image_tag)}{answer}{end}"
 
+    def later_turn(self, question: str, answer: str) -> tuple[str, str]:
+        """A turn after the first: its text before the answer, and the answer with its end."""
+        before, rest = self.training_template.split(f"{IMAGE_TAG}\nQUESTION")
+        between, end = rest.split(ANSWER)
+        # What is said once, the system's message and turns made up before, is not repeated.
+        opening = f"<|start_header_id|>{self.user}" if self.style == "LLAMA_3" else self.user
+        start = before.rindex(opening)
+        return f"{before[start:]}{question}{between}", f"{answer}{end}"
+
 
 @cache
 def conversations() -> dict[str, Conversation]:
@@ -71,6 +82,7 @@ def conversations() -> dict[str, Conversation]:
             stop=row["sep2"] if row["sep_style"] in second else row["sep"],
             prompt_template=row["prompt_for_QUESTION"],
             training_template=row["training_text_for_QUESTION_ANSWER"],
+            user=row["roles"][0],
         )
         for name, row in table.items()
     }

@@ -94,6 +94,21 @@ class LibraModel(nn.Module):
             current, prior: images [n, 3, height, width].
         """
         images = self.connect(self.encode(current), None if prior is None else self.encode(prior))
+        return self.read(input_ids, labels, images)
+
+    def read(
+        self,
+        input_ids: Sequence[Tensor],
+        labels: Sequence[Tensor] | None,
+        images: Tensor,
+        **loss_settings: Any,
+    ) -> CausalLMOutputWithPast:
+        """As `forward`, with the images' vectors [n, patches, hidden] already made.
+
+        Args:
+            loss_settings: `num_items_in_batch`, the tokens to average over where they are not
+                all in this call.
+        """
         rows = [self.embed(ids, image) for ids, image in zip(input_ids, images, strict=True)]
         length = max(len(row) for row in rows)
         embeds = torch.stack([_padded(row, length, 0.0) for row in rows])
@@ -107,7 +122,10 @@ class LibraModel(nn.Module):
             targets = torch.stack([_padded(row, length, IGNORED) for row in spread])
             targets = targets.to(self.device)
         return self.language_model(
-            inputs_embeds=embeds, attention_mask=mask.long().to(self.device), labels=targets
+            inputs_embeds=embeds,
+            attention_mask=mask.long().to(self.device),
+            labels=targets,
+            **loss_settings,
         )
 
 

@@ -137,6 +137,19 @@ def load_model(
     )
 
 
+def find_parts(
+    name: str | Path, model_base: Path | None = None, vision_tower: Path | None = None
+) -> tuple[Path, Path]:
+    """Folders of a checkpoint by its name or folder, and of its vision tower.
+
+    Raises:
+        InputError: neither a checkpoint nor the name of one.
+        MissingResourceError: weights that are not on this machine.
+    """
+    folder, _ = _find(name)
+    return folder, _tower_folder(read_config(folder), folder, model_base, vision_tower)
+
+
 def _find(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
     if Path(name).is_dir():
         return Path(name), None

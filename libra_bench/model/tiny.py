@@ -10,23 +10,20 @@ from __future__ import annotations
 import io
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as serialise
 
 from libra_bench.core.files import write_atomic, write_json
 from libra_bench.data.corpora import load
-from libra_bench.model.assembly import CONNECTOR, TOWER
 from libra_bench.model.configuration import parse_config
 from libra_bench.model.conversation import IMAGE_TAG, conversation
 from libra_bench.model.libra import LibraModel
-from libra_bench.model.weights import read_folder
+from libra_bench.model.saving import save_model
 
 SEED = 20
-VOCABULARY = 448
+VOCABULARY = 768
 TOWER_WIDTH = 48
 IMAGE_SIZE = 112
 CONVERSATION = "libra_v1"
@@ -95,26 +92,7 @@ def build(folder: Path) -> None:
         Dinov2Model(Dinov2Config(**TOWER_CONFIG)),
         AutoModelForCausalLM.from_config(config.language),
     )
-    save(model, folder / "model.safetensors")
-
-
-def save(model: LibraModel, path: Path) -> None:
-    """All weights under their published names, as float16.
-
-    The names of modules change between releases of transformers; `save_pretrained` writes those
-    of published files, which every release reads.
-    """
-    state = {
-        f"{CONNECTOR}{name}": tensor.detach()
-        for name, tensor in model.connector.state_dict().items()
-    }
-    for prefix, part in (("", model.language_model), (TOWER, model.vision_tower.encoder)):
-        with tempfile.TemporaryDirectory() as folder:
-            part.save_pretrained(folder)
-            written = read_folder(Path(folder))
-        state |= {f"{prefix}{name}": tensor for name, tensor in written.items()}
-    halved = {name: tensor.to(torch.float16).contiguous() for name, tensor in state.items()}
-    write_atomic(path, serialise(halved, metadata={"format": "pt"}))
+    save_model(model, folder / "model.safetensors", dtype=torch.float16)
 
 
 def _write_tokenizer(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Training: stages, data, the trainer, checkpoints in the published layouts."""

@@ -1,0 +1,157 @@
+"""From conversations to batches: images read late, by workers, and what cannot be used counted."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing
+from libra_bench.data.images import load_image, resolve_image
+from libra_bench.model.conversation import IMAGE_TAG
+from libra_bench.model.libra import IGNORED
+from libra_bench.model.loading import START_END_TAG, LoadedModel
+from libra_bench.model.processor import Padding
+from libra_bench.model.supervision import supervised
+from libra_bench.training.conversations import TrainingConversation
+
+UNREADABLE_IN_A_ROW = 100
+"""So many conversations without a readable image, one after the other, are no accident."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One conversation, ready: ids and labels [L], one or two images [3, height, width].
+
+    Attributes:
+        skipped: conversations passed over because their images could not be read.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+    images: tuple[Tensor, ...]
+    skipped: int = 0
+
+
+class ConversationDataset(Dataset[Item]):
+    """Conversations as a model learns from them.
+
+    A conversation longer than the model's context, or without a token to learn, is left out and
+    named in `refused`. One whose image cannot be read when its turn comes is replaced by the next
+    one that can, always the same, so that a resumed run sees what an unbroken one saw.
+
+    Args:
+        conversations: what to learn from.
+        loaded: the model whose tokenizer, processor and conversation mode are used.
+        image_root: the folder below which every image must lie.
+        max_length: positions, the image's included.
+        padding: colour of the squares' empty part; `none` where the checkpoint does not pad.
+        on_progress: hears how many conversations were measured.
+
+    Raises:
+        InputError: nothing is left to learn from.
+    """
+
+    def __init__(
+        self,
+        conversations: Sequence[TrainingConversation],
+        loaded: LoadedModel,
+        image_root: Path,
+        *,
+        max_length: int,
+        padding: Padding = "black",
+        on_progress: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        if not image_root.is_dir():
+            raise InputError(f"image root {image_root}: no such folder")
+        self._tokenizer, self._mode = loaded.tokenizer, loaded.conversation
+        self._processor, self._root = loaded.processor, image_root
+        self._tag = START_END_TAG if loaded.config.use_im_start_end else IMAGE_TAG
+        self._padding: Padding = padding if loaded.config.pad else "none"
+        positions = loaded.model.vision_tower.positions
+        longest = min(max_length, loaded.config.context_length)
+        self.conversations: list[TrainingConversation] = []
+        self.lengths: list[int] = []
+        """Positions of each conversation, the image's included."""
+        self.refused: list[str] = []
+        for done, one in enumerate(conversations, start=1):
+            ids, labels = self._encode(one)
+            length = len(ids) - 1 + positions
+            if length > longest:
+                self.refused.append(f"id {one.id!r}: {length} positions, {longest} is the limit")
+            elif not any(answer.strip() for _, answer in one.turns) or not _learns(labels):
+                self.refused.append(f"id {one.id!r}: no answer to learn from")
+            else:
+                self.conversations.append(one)
+                self.lengths.append(length)
+            on_progress(done)
+        if not self.conversations:
+            raise InputError("no conversation can be learned from: " + listing(self.refused))
+
+    def __len__(self) -> int:
+        return len(self.conversations)
+
+    def __getitem__(self, place: int) -> Item:
+        faults = []
+        for step in range(min(UNREADABLE_IN_A_ROW, len(self))):
+            one = self.conversations[(place + step) % len(self)]
+            try:
+                images = tuple(self._pixels(name) for name in dict.fromkeys(one.images))
+            except InputError as error:
+                faults.append(f"id {one.id!r}: {error}")
+                warnings.warn(f"skipped {faults[-1]}", stacklevel=2)
+                continue
+            return Item(*self._encode(one), images, skipped=step)
+        raise InputError(f"{len(faults)} conversations in a row have no image: {listing(faults)}")
+
+    def _encode(self, one: TrainingConversation) -> tuple[Tensor, Tensor]:
+        question, answer = one.turns[0]
+        return supervised(
+            question,
+            answer,
+            self._mode,
+            self._tokenizer,
+            later=one.turns[1:],
+            image_tag=self._tag,
+        )
+
+    def _pixels(self, name: str) -> Tensor:
+        return self._processor(load_image(resolve_image(self._root, name)), self._padding)
+
+
+def _learns(labels: Tensor) -> bool:
+    # The first label is predicted from nothing.
+    return bool((labels[1:] != IGNORED).any())
+
+
+def collate(items: Sequence[Item]) -> dict[str, Any]:
+    """A batch of n conversations with m distinct images.
+
+    Returns:
+        `input_ids`, `labels` [n, L], padded with 0 and -100; `lengths` [n]; `pixels`
+        [m, 3, height, width]; `current`, `prior` [n], places in `pixels`, where a missing prior
+        is the current image; `skipped`, a count.
+    """
+    pixels: list[Tensor] = []
+    current, prior = [], []
+    for item in items:
+        current.append(len(pixels))
+        pixels.extend(item.images)
+        prior.append(len(pixels) - 1)
+    pad = torch.nn.utils.rnn.pad_sequence
+    return {
+        "input_ids": pad([item.input_ids for item in items], batch_first=True),
+        "labels": pad([one.labels for one in items], batch_first=True, padding_value=IGNORED),
+        "lengths": torch.tensor([len(item.input_ids) for item in items]),
+        "pixels": torch.stack(pixels),
+        "current": torch.tensor(current),
+        "prior": torch.tensor(prior),
+        "skipped": torch.tensor(sum(item.skipped for item in items)),
+    }

@@ -1,0 +1,39 @@
+"""Making one whole checkpoint of a base and what was trained over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import read_json, write_json
+from libra_bench.model.loading import find_parts, load_model
+from libra_bench.model.saving import copy_tokenizer, copy_tower, save_model
+
+
+def merge(
+    model: Path,
+    model_base: Path,
+    output: Path,
+    *,
+    vision_tower: Path | None = None,
+    dtype: str = "auto",
+) -> None:
+    """Write the whole model that `generate --model MODEL --model-base BASE` loads.
+
+    Args:
+        dtype: of the file; `auto` is float32 on a CPU, bfloat16 on a GPU.
+
+    Raises:
+        InputError: the parts do not belong together, or `output` holds something.
+    """
+    if output.exists() and any(output.iterdir()):
+        raise InputError(f"{output} is not empty")
+    folder, tower = find_parts(model, model_base, vision_tower)
+    loaded = load_model(
+        model, model_base=model_base, vision_tower=vision_tower, device="cpu", dtype=dtype
+    )
+    save_model(loaded.model, output / "model.safetensors")
+    copy_tokenizer(model_base, output)
+    copy_tower(tower, output)
+    # Last: without it the folder is no checkpoint.
+    write_json(output / "config.json", read_json(folder / "config.json"))

@@ -1,0 +1,237 @@
+"""One training run, from its settings to the saved model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing, sha256_of, write_json
+from libra_bench.model.loading import LoadedModel
+from libra_bench.model.saving import remove
+from libra_bench.training.checkpoints import (
+    cut_off_checkpoints,
+    whole_checkpoints,
+)
+from libra_bench.training.conversations import read_conversations
+from libra_bench.training.dataset import ConversationDataset
+from libra_bench.training.module import TrainedLibra
+from libra_bench.training.stages import LibraTrainingArguments, training_arguments
+from libra_bench.training.starting import start
+from libra_bench.training.trainer import LibraTrainer, Validate
+from libra_bench.training.validation import metric_of, validator
+from libra_bench.version import __version__
+
+RECORD = "training.json"
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What to train, on what, and where to.
+
+    Attributes:
+        given: Hugging Face's arguments as on a command line.
+    """
+
+    stage: str
+    model: str
+    data: Path
+    image_root: Path
+    output: Path
+    model_base: Path | None = None
+    vision_tower: Path | None = None
+    connector: str = "TAC"
+    conv_mode: str | None = None
+    validation_data: Path | None = None
+    limit: int | None = None
+    resume: bool = False
+    given: Sequence[str] = ()
+
+
+@dataclass
+class Trained:
+    """What a run gave.
+
+    Attributes:
+        losses: by step, as logged.
+        skipped: conversations passed over in this process because an image could not be read.
+        speaks: whether this process speaks for all.
+    """
+
+    output: Path
+    steps: int
+    losses: dict[int, float] = field(default_factory=dict)
+    skipped: int = 0
+    best: str | None = None
+    speaks: bool = True
+
+
+def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: None) -> Trained:
+    """Train, and leave the model in `settings.output`, in its published layout.
+
+    Args:
+        say: hears what the user should know.
+
+    Raises:
+        InputError: settings, data or weights that cannot be used.
+        RunError: the loss is not a number, or a checkpoint cannot be written.
+    """
+    arguments = training_arguments(
+        settings.stage,
+        str(settings.output),
+        settings.given,
+        validated=settings.validation_data is not None,
+    )
+    if not arguments.should_save:
+        say = _silent  # One process speaks for all.
+    last = _resume_from(settings, arguments)
+    loaded, origin = start(
+        settings.model,
+        model_base=settings.model_base,
+        vision_tower=settings.vision_tower,
+        connector=settings.connector,
+        conv_mode=settings.conv_mode,
+        seed=arguments.seed,
+    )
+    data = _dataset(settings, settings.data, loaded, arguments, say)
+    validation, validate = None, None
+    if settings.validation_data is not None:
+        validation = _dataset(settings, settings.validation_data, loaded, arguments, say)
+        validate = _validator(settings, arguments, loaded, validation)
+    # Adapters draw their first weights: the same ones in every process.
+    set_seed(arguments.seed)
+    module = _module(loaded, arguments)
+    say(f"{module.learned():,} of {_size(module):,} parameters learn")
+    trainer = LibraTrainer(module, arguments, data, validation, origin, validate)
+    if arguments.should_save:
+        _record(settings, arguments, loaded, module, data)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    trainer.save_model()
+    trainer.save_state()
+    losses = {
+        int(row["step"]): float(row["loss"]) for row in trainer.state.log_history if "loss" in row
+    }
+    return Trained(
+        settings.output,
+        trainer.state.global_step,
+        losses,
+        trainer.skipped,
+        trainer.state.best_model_checkpoint,
+        bool(arguments.should_save),
+    )
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
+def _resume_from(settings: TrainingSettings, arguments: LibraTrainingArguments) -> Path | None:
+    """The checkpoint to go on from; what was cut off while it was written is removed."""
+    whole = whole_checkpoints(settings.output)
+    if not settings.resume and (whole or (settings.output / RECORD).exists()):
+        raise InputError(
+            f"{settings.output} holds a training run already: --resume continues it, another "
+            "--output keeps it"
+        )
+    # Every process looks before one of them writes there.
+    if arguments.world_size > 1:
+        torch.distributed.barrier()
+    if arguments.should_save:
+        for folder in cut_off_checkpoints(settings.output):
+            remove(folder)
+    return whole[-1] if settings.resume and whole else None
+
+
+def _dataset(
+    settings: TrainingSettings,
+    path: Path,
+    loaded: LoadedModel,
+    arguments: LibraTrainingArguments,
+    say: Callable[[str], None],
+) -> ConversationDataset:
+    conversations = read_conversations(path)[: settings.limit]
+    data = ConversationDataset(
+        conversations,
+        loaded,
+        settings.image_root,
+        max_length=arguments.model_max_length,
+        padding="mean" if arguments.image_padding == "mean" else "black",
+    )
+    if data.refused:
+        say(f"{path}: {len(data.refused)} conversations left out: {listing(data.refused, 5)}")
+    return data
+
+
+def _validator(
+    settings: TrainingSettings,
+    arguments: LibraTrainingArguments,
+    loaded: LoadedModel,
+    validation: ConversationDataset,
+) -> Validate | None:
+    figure = arguments.generation_metric
+    if figure is None:
+        return None
+    if arguments.fsdp or arguments.deepspeed:
+        raise InputError("--generation_metric needs whole weights in each process: no FSDP, ZeRO")
+    arguments.metric_for_best_model = f"eval_{figure}"
+    arguments.greater_is_better = metric_of(figure)[1]
+    chosen = validation.conversations[: arguments.generation_samples]
+    return validator(loaded, chosen, settings.image_root, figure)
+
+
+def _module(loaded: LoadedModel, arguments: LibraTrainingArguments) -> TrainedLibra:
+    model = loaded.model
+    if arguments.attn_implementation:
+        model.language_model.set_attn_implementation(arguments.attn_implementation)
+    module = TrainedLibra(
+        model,
+        connector=arguments.tune_mm_mlp_adapter,
+        language=arguments.tune_language_model,
+        tower=arguments.unfreeze_mm_vision_tower,
+        lora=arguments.lora,
+    )
+    if arguments.bf16 and not arguments.fsdp:
+        # What learns stays in float32, and is computed with in bfloat16 by autocast. FSDP
+        # flattens parameters together and wants them of one type.
+        for parameter in module.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    return module
+
+
+def _size(module: TrainedLibra) -> int:
+    return sum(one.numel() for one in module.parameters())
+
+
+def _record(
+    settings: TrainingSettings,
+    arguments: LibraTrainingArguments,
+    loaded: LoadedModel,
+    module: TrainedLibra,
+    data: ConversationDataset,
+) -> None:
+    """What was trained from what, beside the model."""
+    given: dict[str, Any] = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in asdict(settings).items()
+    }
+    write_json(
+        settings.output / RECORD,
+        {
+            "libra_bench": __version__,
+            "torch": torch.__version__,
+            "given": given,
+            "arguments": arguments.to_sanitized_dict(),
+            "data_sha256": sha256_of(settings.data),
+            "start_weights": loaded.weights_sha256,
+            "conversations": len(data),
+            "left_out": len(data.refused),
+            "parameters": _size(module),
+            "learned_parameters": module.learned(),
+        },
+    )

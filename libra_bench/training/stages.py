@@ -1,0 +1,156 @@
+"""Libra's two stages, and every setting of a training run by its Hugging Face name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import HfArgumentParser, TrainingArguments
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.names import unknown_name
+from libra_bench.training.module import Lora
+
+# What both stages share in the published scripts (X-iZhang/Libra, scripts/pretrain.sh and
+# finetune_lora.sh). `warmup_steps` below 1 is a share of all steps.
+SHARED: dict[str, Any] = {
+    "per_device_train_batch_size": 16,
+    "per_device_eval_batch_size": 4,
+    "learning_rate": 2e-5,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.03,
+    "weight_decay": 0.0,
+    "gradient_checkpointing": True,
+    "dataloader_num_workers": 4,
+    "save_strategy": "steps",
+    "save_steps": 500,
+    "save_total_limit": 2,
+    "logging_steps": 1,
+    "report_to": "none",
+}
+STAGES: dict[str, dict[str, Any]] = {
+    "align": {**SHARED, "num_train_epochs": 1.0, "tune_mm_mlp_adapter": True},
+    "finetune": {**SHARED, "num_train_epochs": 3.0, "lora_enable": True},
+}
+
+
+@dataclass
+class LibraTrainingArguments(TrainingArguments):
+    """Hugging Face's arguments, and those of the published trainer that are Libra's own."""
+
+    tune_mm_mlp_adapter: bool = field(
+        default=False, metadata={"help": "The connector learns (stage align: yes)."}
+    )
+    tune_language_model: bool = field(
+        default=False, metadata={"help": "All weights of the language model learn, without LoRA."}
+    )
+    unfreeze_mm_vision_tower: bool = field(
+        default=False, metadata={"help": "The vision tower learns."}
+    )
+    lora_enable: bool = field(
+        default=False, metadata={"help": "LoRA on the language model (stage finetune: yes)."}
+    )
+    lora_r: int = field(default=128, metadata={"help": "Rank of the adapters."})
+    lora_alpha: int = field(default=256, metadata={"help": "Their scale is alpha / r."})
+    lora_dropout: float = field(default=0.05, metadata={"help": "Dropout before each adapter."})
+    mm_projector_lr: float | None = field(
+        default=None, metadata={"help": "The connector's own learning rate."}
+    )
+    model_max_length: int = field(
+        default=2048, metadata={"help": "Positions of a conversation, the image's included."}
+    )
+    image_padding: str = field(
+        default="black",
+        metadata={"help": "black as the published trainer, or mean as at inference."},
+    )
+    attn_implementation: str | None = field(
+        default=None, metadata={"help": "sdpa, flash_attention_2 or eager."}
+    )
+    generation_metric: str | None = field(
+        default=None,
+        metadata={"help": "Figure of generated validation reports that chooses the best (bleu4)."},
+    )
+    generation_samples: int = field(
+        default=64, metadata={"help": "Validation reports generated at each evaluation."}
+    )
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapters, where there are any."""
+        return Lora(self.lora_r, self.lora_alpha, self.lora_dropout) if self.lora_enable else None
+
+    @property
+    def learns_whole(self) -> bool:
+        """Whether weights learn that neither an adapter nor a connector's file holds."""
+        return self.tune_language_model or self.unfreeze_mm_vision_tower
+
+
+def training_arguments(
+    stage: str, output: str, given: Sequence[str] = (), *, validated: bool = False
+) -> LibraTrainingArguments:
+    """The arguments of a stage, its defaults overridden by what is given.
+
+    Args:
+        given: Hugging Face arguments as on a command line, `--learning_rate 1e-4`.
+        validated: whether there is validation data, which is then looked at whenever a
+            checkpoint is saved, and chooses the best.
+
+    Raises:
+        InputError: an unknown stage or argument, or values that contradict each other.
+    """
+    if stage not in STAGES:
+        raise unknown_name("stage", stage, STAGES)
+    defaults = {**STAGES[stage], **_precision()}
+    kind: Any = LibraTrainingArguments
+    parser = HfArgumentParser(kind, add_help=False, allow_abbrev=False)
+    parser.set_defaults(**defaults)
+    parser.error = _refuse  # type: ignore[method-assign, assignment]
+    try:
+        asked, _ = parser.parse_known_args(["--output_dir", output, *given])
+        if getattr(asked, "activation_checkpointing", True) is None:
+            # Newer releases of transformers name it so, and know the old name as an alias.
+            parser.set_defaults(activation_checkpointing=asked.gradient_checkpointing)
+        if validated:
+            parser.set_defaults(
+                eval_strategy=asked.save_strategy,
+                eval_steps=asked.save_steps,
+                load_best_model_at_end=asked.save_strategy != "no",
+            )
+        (arguments,) = parser.parse_args_into_dataclasses(["--output_dir", output, *given])
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  # argparse and the arguments' own checks
+        raise InputError(f"training arguments: {error}") from None
+    _check(arguments, validated)
+    return arguments
+
+
+def _refuse(message: str) -> None:
+    raise InputError(f"training arguments: {message}")
+
+
+def _precision() -> dict[str, Any]:
+    """bfloat16 where a GPU computes in it; a CPU trains in float32."""
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return {"bf16": True, "tf32": True} if on_gpu else {}
+
+
+def _check(arguments: LibraTrainingArguments, validated: bool) -> None:
+    faults = []
+    if arguments.lora_enable and arguments.learns_whole:
+        faults.append("LoRA goes with a frozen tower and language model: add --lora_enable false")
+    if not any((arguments.tune_mm_mlp_adapter, arguments.lora_enable, arguments.learns_whole)):
+        faults.append("nothing is left to learn")
+    if arguments.image_padding not in ("black", "mean"):
+        faults.append(f"--image_padding {arguments.image_padding}: black or mean")
+    if arguments.generation_metric and not validated:
+        faults.append("--generation_metric needs --validation-data")
+    if arguments.n_gpu > 1:
+        faults.append(
+            "several GPUs need a process each: start it by `torchrun --nproc_per_node N -m "
+            "libra_bench train ...`, or show it one by CUDA_VISIBLE_DEVICES"
+        )
+    if faults:
+        raise InputError("training arguments: " + "; ".join(faults))

@@ -9,7 +9,9 @@ import tempfile
 from libra_bench.cli import main
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        sys.exit(main(["score", "--predictions", *sys.argv[1:]]))
     with tempfile.TemporaryDirectory() as folder:
-        sys.exit(main(["run", "--output", f"{folder}/demo"]))
+        if sys.argv[1:]:
+            sys.argv[1:] = ["score", "--predictions", *sys.argv[1:]]
+        else:
+            sys.argv[1:] = ["run", "--output", f"{folder}/demo"]
+        main()

@@ -12,7 +12,7 @@ from libra_bench.data.synthetic.course import GRADED, Findings, first_visit, nex
 from libra_bench.data.synthetic.drawing import HEIGHT, WIDTH, Build, frontal
 from libra_bench.data.synthetic.reading import accuracy, findings_of
 from libra_bench.data.synthetic.wording import findings_text
-from libra_bench.data.synthetic.writer import synthesize
+from libra_bench.data.synthetic.writer import MOST_VISITS, study_of, synthesize
 from libra_bench.metrics.temporal_f1 import keywords
 
 
@@ -31,6 +31,14 @@ def test_a_seed_gives_the_same_bytes_whatever_the_workers(tmp_path: Path) -> Non
     assert digest(tmp_path / "a") == digest(tmp_path / "b") != digest(tmp_path / "c")
     with pytest.raises(InputError, match="is not empty"):
         synthesize(tmp_path / "a", 8, 5)
+
+
+def test_no_two_visits_share_a_study_id() -> None:
+    numbers = [study_of(patient, visit) for patient in range(20_000) for visit in range(MOST_VISITS)]
+    assert len(set(numbers)) == len(numbers)
+    assert all(len(number) == 8 and number.startswith("5") for number in numbers)
+    # As in MIMIC-CXR, a later study may have the lower number.
+    assert any(study_of(n, 1) < study_of(n, 0) for n in range(20))
 
 
 def test_tables_agree_with_the_files(tmp_path: Path) -> None:

@@ -21,11 +21,14 @@ from libra_bench.data.synthetic import drawing
 from libra_bench.data.synthetic.course import Findings, first_visit, next_visit
 from libra_bench.data.synthetic.wording import INDICATIONS, findings_text, impression_text
 
-VERSION = "2"
+VERSION = "3"
 """Raised whenever the same seed gives other bytes."""
 LATENT_FILE = "synthetic-latent.csv"
 SHARES = (("train", 0.65), ("validate", 0.1), ("test", 0.25))
 DAYS_BETWEEN = (2, 400)
+MOST_VISITS = 6
+MOST_PATIENTS = 9_999_991 // MOST_VISITS
+"""More would have to share the numbers that PhysioNet's form of an id has room for."""
 
 
 @dataclass
@@ -56,8 +59,10 @@ def synthesize(
     """
     if output.exists() and any(output.iterdir()):
         raise InputError(f"{output} is not empty")
-    if patients < 4:
-        raise InputError("--patients: at least 4, so that every split has one")
+    if not 4 <= patients <= MOST_PATIENTS:
+        raise InputError(
+            f"--patients: at least 4, so that every split has one, at most {MOST_PATIENTS:,}"
+        )
     output.mkdir(parents=True, exist_ok=True)
     tables = Written()
     write = partial(_write_patient, output, seed, patients)
@@ -84,6 +89,15 @@ def split_of(patient: int, patients: int) -> str:
     return SHARES[-1][0]
 
 
+def study_of(patient: int, visit: int) -> str:
+    """The id of a patient's visit: no two share one, and it carries no order in time.
+
+    A drawn number would meet another one by the time that a few thousand were drawn.
+    """
+    place = patient * MOST_VISITS + visit
+    return str(50_000_000 + place * 6_364_133 % 9_999_991)
+
+
 def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Written:
     rng = np.random.default_rng([seed, patient])
     subject = str(10_000_000 + patient * 7919 % 9_999_999)
@@ -103,7 +117,7 @@ def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Writ
         hour = int(rng.integers(last_clock, 24)) if last_clock == 0 else last_clock + 2
         last_clock = min(hour + 1, 23)
         clock = hour * 10_000 + int(rng.integers(0, 60)) * 100 + int(rng.integers(0, 60))
-        study = str(50_000_000 + int(rng.integers(0, 9_999_999)))
+        study = study_of(patient, visit)
         # What the report compares with: the last frontal image of an earlier day.
         earlier = ((name, state) for date, name, state in reversed(shown) if date < day)
         compared, seen = next(earlier, ("", None))
@@ -128,8 +142,9 @@ def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Writ
 
 
 def _visits(rng: np.random.Generator) -> int:
-    """1 to 6, most often 2 or 3."""
-    return int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.2, 0.28, 0.24, 0.14, 0.09, 0.05]))
+    """1 to `MOST_VISITS`, most often 2 or 3."""
+    chances = [0.2, 0.28, 0.24, 0.14, 0.09, 0.05]
+    return int(rng.choice(range(1, MOST_VISITS + 1), p=chances))
 
 
 def _views(rng: np.random.Generator) -> list[str]:

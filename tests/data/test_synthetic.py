@@ -34,7 +34,8 @@ def test_a_seed_gives_the_same_bytes_whatever_the_workers(tmp_path: Path) -> Non
 
 
 def test_no_two_visits_share_a_study_id() -> None:
-    numbers = [study_of(patient, visit) for patient in range(20_000) for visit in range(MOST_VISITS)]
+    visits = range(MOST_VISITS)
+    numbers = [study_of(patient, visit) for patient in range(20_000) for visit in visits]
     assert len(set(numbers)) == len(numbers)
     assert all(len(number) == 8 and number.startswith("5") for number in numbers)
     # As in MIMIC-CXR, a later study may have the lower number.

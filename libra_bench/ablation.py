@@ -6,18 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import write_json
+from libra_bench.core.files import dump_record, sha256_of_text, write_atomic, write_json
 from libra_bench.core.records import Example, Prediction
 from libra_bench.data.cohort import Cohort
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
 from libra_bench.generation.log import PredictionLog
 from libra_bench.metrics import registry
+from libra_bench.report.ablation import ablation_page
+from libra_bench.runs.environment import commit, versions
 from libra_bench.stats.bootstrap import Finalise, intervals
 from libra_bench.stats.paired import differences
 
@@ -82,8 +84,9 @@ def ablate(
     seed: int = 0,
     progress: Callable[[str, Progress], None] = lambda name, progress: None,
 ) -> list[Row]:
-    """Write reports in each condition into `output`, and compare them in `ablation.json`.
+    """Write reports in each condition into `output`, and compare them.
 
+    `ablation.json` holds what was asked and every figure, `ablation.md` the same to read.
     Findings are scored against the latent truth where the cohort is synthetic.
 
     Args:
@@ -104,8 +107,27 @@ def ablate(
             Driver(create_system(system, chosen), log, partial(progress, name)).run(examples)
             answers[name] = log.finish(examples)
     rows = _compare(wanted[TRUE], answers, _truths(cohort), trials, seed)
-    write_json(output / "ablation.json", [asdict(row) for row in rows])
+    run = {"trials": trials, "seed": seed, **_facts(wanted[TRUE], answers[TRUE], cohort)}
+    write_json(output / "ablation.json", {"run": run, "rows": [asdict(row) for row in rows]})
+    write_atomic(output / "ablation.md", ablation_page(output / "ablation.json"))
     return rows
+
+
+def _facts(
+    examples: Sequence[Example], answers: Sequence[Prediction], cohort: Cohort
+) -> dict[str, Any]:
+    """What the figures depend on; no path, so that the record reads the same anywhere."""
+    return {
+        "model_id": answers[0].model_id,
+        "system": answers[0].metadata,
+        "cohort": cohort.name,
+        "cohort_settings": cohort.settings,
+        "studies": len(examples),
+        "patients": len({one.subject_id or one.question_id for one in examples}),
+        "examples_sha256": sha256_of_text("\n".join(map(dump_record, examples))),
+        "versions": versions(),
+        "commit": commit(),
+    }
 
 
 def _compare(

@@ -72,7 +72,11 @@ def test_a_system_that_looks_at_the_prior_is_told_from_one_that_does_not(
         row = found[name, "temporal_f1"]
         assert (row.value, row.difference, row.n) == (0, 100, 30)
         assert row.difference_low == 100 and row.p < 0.2
-    assert json.loads((tmp_path / "ablation.json").read_text())[0]["difference"] is None
+    record = json.loads((tmp_path / "ablation.json").read_text())
+    assert record["rows"][0]["difference"] is None
+    assert (record["run"]["studies"], record["run"]["patients"]) == (30, 5)
+    page = (tmp_path / "ablation.md").read_text()
+    assert "| true prior | 100.0 (100.0 – 100.0) |" in page.replace("BLEU-4", "")
     with pytest.raises(InputError, match="--resume"):
         ablate(SystemSettings(), cohort, tmp_path, trials=200)
     assert ablate(SystemSettings(), cohort, tmp_path, trials=200, resume=True)[0].n == 30
@@ -84,6 +88,6 @@ def test_the_command(tmp_path: Path) -> None:
         ["ablate", "--output", str(tmp_path / "out"), "--limit", "12", "--trials", "50", "--json"],
     )
     assert answer.exit_code == 0, answer.output
-    rows = json.loads(answer.stdout)
+    rows = json.loads(answer.stdout)["rows"]
     assert {row["condition"] for row in rows} >= {TRUE, NONE, WRONG, "normal-template"}
     assert "finding_accuracy" in {row["figure"] for row in rows}

@@ -33,6 +33,7 @@ def ablate(
 ) -> None:
     """The studies with a prior: with their true prior, with none, with another patient's."""
     from libra_bench.ablation import ablate
+    from libra_bench.core.files import read_json
     from libra_bench.data.corpora import load
     from libra_bench.generation.factory import SystemSettings
 
@@ -59,7 +60,7 @@ def ablate(
             progress=lambda name, progress: show(progress),
         )
     if json:
-        print_json([row.__dict__ for row in rows])
+        print_json(read_json(output / "ablation.json"))
         return
     table(
         ("condition", "figure", "value", "95 % interval", "true prior minus it", "interval", "n"),

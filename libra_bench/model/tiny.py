@@ -23,7 +23,7 @@ from libra_bench.model.libra import LibraModel
 from libra_bench.model.saving import save_model
 
 SEED = 20
-VOCABULARY = 768
+VOCABULARY = 1024
 TOWER_WIDTH = 48
 IMAGE_SIZE = 112
 CONVERSATION = "libra_v1"

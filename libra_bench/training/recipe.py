@@ -28,18 +28,18 @@ from libra_bench.training.merging import merge
 from libra_bench.training.run import TrainingSettings, train
 from libra_bench.training.tower import NAMES, pixels_of, teach_tower
 
-PATIENTS, SEED = 3000, 1
+PATIENTS, SEED = 5000, 1
 """A larger cohort than the built-in one, of other patients: that one stays unseen."""
-TOWER_EPOCHS = 8
+TOWER_EPOCHS = 10
 COMMON = (
     *("--use_cpu", "true", "--gradient_checkpointing", "false", "--seed", str(SEED)),
-    *("--per_device_train_batch_size", "16", "--dataloader_num_workers", "1"),
+    *("--per_device_train_batch_size", "32", "--dataloader_num_workers", "1"),
     # One cohort, one padding: training as at inference.
     *("--image_padding", "mean", "--logging_steps", "50", "--save_steps", "400"),
 )
-ALIGN = ("--tune_language_model", "true", "--learning_rate", "2e-3", "--max_steps", "3600")
+ALIGN = ("--tune_language_model", "true", "--learning_rate", "2e-3", "--max_steps", "2000")
 FINETUNE = (
-    *("--lora_r", "16", "--lora_alpha", "32", "--learning_rate", "5e-4", "--max_steps", "300"),
+    *("--lora_r", "16", "--lora_alpha", "32", "--learning_rate", "5e-4", "--max_steps", "250"),
 )
 
 

@@ -21,6 +21,7 @@ from libra_bench.training.checkpoints import (
 from libra_bench.training.conversations import read_conversations
 from libra_bench.training.dataset import ConversationDataset
 from libra_bench.training.module import TrainedLibra
+from libra_bench.training.quantization import quantize
 from libra_bench.training.stages import LibraTrainingArguments, training_arguments
 from libra_bench.training.starting import start
 from libra_bench.training.trainer import LibraTrainer, Validate
@@ -105,11 +106,12 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
         validate = _validator(settings, arguments, loaded, validation)
     # Adapters draw their first weights: the same ones in every process.
     set_seed(arguments.seed)
+    size = sum(one.numel() for one in loaded.model.parameters())
     module = _module(loaded, arguments)
-    say(f"{module.learned():,} of {_size(module):,} parameters learn")
+    say(f"{module.learned():,} parameters learn, in or over a model of {size:,}")
     trainer = LibraTrainer(module, arguments, data, validation, origin, validate)
     if arguments.should_save:
-        _record(settings, arguments, loaded, module, data)
+        _record(settings, arguments, loaded, size, module.learned(), data)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     trainer.save_model()
     trainer.save_state()
@@ -188,6 +190,9 @@ def _module(loaded: LoadedModel, arguments: LibraTrainingArguments) -> TrainedLi
     model = loaded.model
     if arguments.attn_implementation:
         model.language_model.set_attn_implementation(arguments.attn_implementation)
+    if arguments.quantization:
+        compute = torch.bfloat16 if arguments.bf16 else torch.float32
+        quantize(model.language_model, arguments.quantization, arguments.device, compute)
     module = TrainedLibra(
         model,
         connector=arguments.tune_mm_mlp_adapter,
@@ -199,20 +204,18 @@ def _module(loaded: LoadedModel, arguments: LibraTrainingArguments) -> TrainedLi
         # What learns stays in float32, and is computed with in bfloat16 by autocast. FSDP
         # flattens parameters together and wants them of one type.
         for parameter in module.parameters():
-            if not parameter.requires_grad:
+            # Quantised weights are whole numbers.
+            if not parameter.requires_grad and parameter.is_floating_point():
                 parameter.data = parameter.data.to(torch.bfloat16)
     return module
-
-
-def _size(module: TrainedLibra) -> int:
-    return sum(one.numel() for one in module.parameters())
 
 
 def _record(
     settings: TrainingSettings,
     arguments: LibraTrainingArguments,
     loaded: LoadedModel,
-    module: TrainedLibra,
+    size: int,
+    learned: int,
     data: ConversationDataset,
 ) -> None:
     """What was trained from what, beside the model."""
@@ -231,7 +234,7 @@ def _record(
             "start_weights": loaded.weights_sha256,
             "conversations": len(data),
             "left_out": len(data.refused),
-            "parameters": _size(module),
-            "learned_parameters": module.learned(),
+            "parameters": size,
+            "learned_parameters": learned,
         },
     )

@@ -12,6 +12,7 @@ from transformers import HfArgumentParser, TrainingArguments
 from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
 from libra_bench.training.module import Lora
+from libra_bench.training.quantization import KINDS, Quantization
 
 # What both stages share in the published scripts (X-iZhang/Libra, scripts/pretrain.sh and
 # finetune_lora.sh). `warmup_steps` below 1 is a share of all steps.
@@ -68,6 +69,13 @@ class LibraTrainingArguments(TrainingArguments):
     attn_implementation: str | None = field(
         default=None, metadata={"help": "sdpa, flash_attention_2 or eager."}
     )
+    bits: int = field(
+        default=16, metadata={"help": "8 or 4: the frozen language model so, by bitsandbytes."}
+    )
+    quant_type: str = field(default="nf4", metadata={"help": "Of 4 bits: nf4 or fp4."})
+    double_quant: bool = field(
+        default=True, metadata={"help": "Quantise the scales of 4 bits as well."}
+    )
     generation_metric: str | None = field(
         default=None,
         metadata={"help": "Figure of generated validation reports that chooses the best (bleu4)."},
@@ -80,6 +88,13 @@ class LibraTrainingArguments(TrainingArguments):
     def lora(self) -> Lora | None:
         """The adapters, where there are any."""
         return Lora(self.lora_r, self.lora_alpha, self.lora_dropout) if self.lora_enable else None
+
+    @property
+    def quantization(self) -> Quantization | None:
+        """How the frozen language model is kept, where not in 16 or 32 bits."""
+        if self.bits == 16:
+            return None
+        return Quantization(self.bits, self.quant_type, self.double_quant)
 
     @property
     def learns_whole(self) -> bool:
@@ -145,6 +160,14 @@ def _check(arguments: LibraTrainingArguments, validated: bool) -> None:
         faults.append("nothing is left to learn")
     if arguments.image_padding not in ("black", "mean"):
         faults.append(f"--image_padding {arguments.image_padding}: black or mean")
+    if arguments.bits not in (4, 8, 16):
+        faults.append(f"--bits {arguments.bits}: 4, 8 or 16")
+    elif arguments.quantization and arguments.learns_whole:
+        faults.append(f"a language model in {arguments.bits} bits cannot learn but by LoRA")
+    elif arguments.quantization and (arguments.fsdp or arguments.deepspeed):
+        faults.append(f"--bits {arguments.bits} goes with one process a GPU, not FSDP or ZeRO")
+    if arguments.quant_type not in KINDS:
+        faults.append(f"--quant_type {arguments.quant_type}: {' or '.join(KINDS)}")
     if arguments.generation_metric and not validated:
         faults.append("--generation_metric needs --validation-data")
     if arguments.n_gpu > 1:

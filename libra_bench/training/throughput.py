@@ -64,13 +64,22 @@ class Throughput:
 
 def _flops(part: torch.nn.Module, *, passes: bool) -> float:
     """FLOPs per position of a part: matrices only, so vectors and tables are left out."""
-    tables = {id(one.weight) for one in part.modules() if isinstance(one, torch.nn.Embedding)}
     total = 0
-    for parameter in part.parameters():
-        if parameter.dim() < 2 or id(parameter) in tables:
+    # By modules: a head that shares its weights with the table multiplies all the same.
+    for module in part.modules():
+        if isinstance(module, torch.nn.Embedding):
             continue
-        factor = 2 + (2 if passes else 0) + (2 if parameter.requires_grad else 0)
-        total += factor * parameter.numel()
+        for parameter in module.parameters(recurse=False):
+            if parameter.dim() < 2:
+                continue
+            factor = 2 + (2 if passes else 0) + (2 if parameter.requires_grad else 0)
+            # In 4 bits a tensor holds two weights a byte; the layer knows its size.
+            size = (
+                module.in_features * module.out_features
+                if isinstance(module, torch.nn.Linear)
+                else parameter.numel()
+            )
+            total += factor * size
     return float(total)
 
 

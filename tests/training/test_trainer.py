@@ -302,6 +302,9 @@ def test_stages_have_the_published_settings() -> None:
         ("finetune", ("--tune_language_model", "true"), "--lora_enable false"),
         ("align", ("--generation_metric", "bleu4"), "needs --validation-data"),
         ("align", ("--image_padding", "grey"), "black or mean"),
+        ("finetune", ("--bits", "5"), "4, 8 or 16"),
+        ("align", ("--bits", "8", "--tune_language_model", "true"), "cannot learn but by LoRA"),
+        ("finetune", ("--bits", "4", "--quant_type", "int4"), "nf4 or fp4"),
     ],
 )
 def test_settings_that_cannot_be(stage: str, given: tuple[str, ...], message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import generation_progress, number, print_json, table
+from libra_bench.cli.console import generation_progress, number, print_json, say, table
 
 
 def ablate(
@@ -36,6 +36,7 @@ def ablate(
     from libra_bench.core.files import read_json
     from libra_bench.data.corpora import load
     from libra_bench.generation.factory import SystemSettings
+    from libra_bench.report.ablation import TITLES
 
     cohort = load(data, split=split)
     cohort.examples = cohort.examples[:limit]
@@ -62,18 +63,21 @@ def ablate(
     if json:
         print_json(read_json(output / "ablation.json"))
         return
-    table(
-        ("condition", "figure", "value", "95 % interval", "true prior minus it", "interval", "n"),
-        [
-            (
-                row.condition,
-                row.figure,
-                number(row.value),
-                f"{number(row.low)} – {number(row.high)}",
-                number(row.difference),
-                f"{number(row.difference_low)} – {number(row.difference_high)}",
-                str(row.n),
-            )
-            for row in rows
-        ],
-    )
+    for figure in dict.fromkeys(row.figure for row in rows):
+        table(
+            ("", "value", "95 % interval", "lost", "95 % interval", "p"),
+            [
+                (
+                    row.condition,
+                    number(row.value, 1),
+                    f"{number(row.low, 1)} – {number(row.high, 1)}",
+                    number(row.difference, 1),
+                    f"{number(row.difference_low, 1)} – {number(row.difference_high, 1)}",
+                    number(row.p, 4),
+                )
+                for row in rows
+                if row.figure == figure
+            ],
+            title=f"{TITLES.get(figure, figure)}, {rows[0].n} studies",
+        )
+    say(f"lost: against the true prior. The same to read: {output / 'ablation.md'}")

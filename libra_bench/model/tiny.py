@@ -1,15 +1,14 @@
-"""The recipe of `libra-tiny`: `python -m libra_bench.model.tiny FOLDER` writes it again.
+"""The shape of `libra-tiny`, and what its training begins with: random weights and a tokenizer.
 
 Libra's architecture in small: a DINOv2 tower of 12 layers, TAC, a Llama. Its tokenizer is
-trained on the reports of the synthetic cohort. Its weights are random, from a fixed seed, and
-its configuration says so (`libra_bench.trained`: false).
+trained on the reports of the synthetic cohort. How it is trained from there:
+`libra_bench/training/recipe.py`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ PREPROCESSING: dict[str, Any] = {
 
 
 def build(folder: Path) -> None:
-    """Write the checkpoint into `folder`, in the layout of published ones, the tower inside."""
+    """Write the untrained checkpoint into `folder`, in the published layout, the tower inside."""
     from transformers import AutoModelForCausalLM, Dinov2Config, Dinov2Model
 
     write_json(folder / "config.json", CONFIG)
@@ -131,7 +130,3 @@ def _write_tokenizer(folder: Path) -> None:
         "model_max_length": CONFIG["max_position_embeddings"],
     }
     write_atomic(folder / "tokenizer_config.json", json.dumps(settings, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    build(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "libra_tiny")

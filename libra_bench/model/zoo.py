@@ -52,7 +52,7 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "libra-tiny",
             "model",
-            "Libra's architecture, small enough for a laptop; carried by this package",
+            "Libra's architecture in small, trained on the synthetic cohort; in this package",
             conv_mode="libra_v1",
             parameters=0.002,
             protocol="demo",

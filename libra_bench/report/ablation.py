@@ -42,7 +42,7 @@ def ablation_page(path: Path) -> str:
             "",
             *_table(head, values),
             "",
-            "What the true prior adds, with the interval and the p-value of a paired test:",
+            "What is lost against the true prior, with the interval and the p-value of a paired test:",
             "",
             *_table(head, lost),
             "",

@@ -8,7 +8,7 @@ together with the connector. Stage `finetune` is Libra's own: LoRA, all else fro
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from libra_bench.core.files import write_json
+from libra_bench.core.files import read_json, write_json
 from libra_bench.data.corpora import load
 from libra_bench.data.synthetic.course import Findings
 from libra_bench.data.synthetic.writer import LATENT_FILE, synthesize
@@ -45,17 +45,13 @@ FINETUNE = (
 
 def make(folder: Path, say: Callable[[str], None] = print) -> Path:
     """Train in `folder`, which is continued where it was left; the whole model's folder."""
-    torch.manual_seed(SEED)
     cohort, base = folder / "cohort", folder / "base"
-    if not cohort.exists():
-        synthesize(cohort, PATIENTS, SEED)
-    data = folder / "train.json"
-    examples = load(f"synthetic:{cohort}", split="train").examples
-    write_conversations(data, examples)
-    if not base.exists():
-        tiny.build(base)
-        _see(base, cohort, say)
     aligned, tuned, final = folder / "align", folder / "finetune", folder / "libra-tiny"
+    torch.manual_seed(SEED)
+    _once(cohort, lambda place: synthesize(place, PATIENTS, SEED))
+    data = folder / "train.json"
+    write_conversations(data, load(f"synthetic:{cohort}", split="train").examples)
+    _once(base, lambda place: _seeing(place, cohort, say))
     for stage, start, output, given in (
         ("align", base, aligned, ALIGN),
         ("finetune", aligned, tuned, FINETUNE),
@@ -72,15 +68,30 @@ def make(folder: Path, say: Callable[[str], None] = print) -> Path:
             ),
             say,
         )
-    merge(tuned, aligned, final, dtype="float16")
-    config = json.loads((final / "config.json").read_text(encoding="utf-8"))
-    marks = {"trained": True, "seed": SEED, "recipe": "libra_bench/training/recipe.py"}
-    write_json(final / "config.json", {**config, "libra_bench": marks})
+    _once(final, lambda place: _whole(tuned, aligned, place))
     return final
 
 
-def _see(base: Path, cohort: Path, say: Callable[[str], None]) -> None:
-    """Teach the tower of the checkpoint `base`, in place."""
+def _once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder whole, or not at all; one that is there stays."""
+    if folder.exists():
+        return
+    begun = folder.with_name(f".{folder.name}")
+    shutil.rmtree(begun, ignore_errors=True)
+    write(begun)
+    begun.rename(folder)
+
+
+def _whole(tuned: Path, aligned: Path, final: Path) -> None:
+    """One checkpoint of both stages, which says where it comes from."""
+    merge(tuned, aligned, final, dtype="float16")
+    marks = {"trained": True, "seed": SEED, "recipe": "libra_bench/training/recipe.py"}
+    write_json(final / "config.json", {**read_json(final / "config.json"), "libra_bench": marks})
+
+
+def _seeing(base: Path, cohort: Path, say: Callable[[str], None]) -> None:
+    """A checkpoint with random weights but for its tower, which is taught."""
+    tiny.build(base)
     loaded = load_model(base, device="cpu")
     table = pd.read_csv(cohort / LATENT_FILE, dtype={"study_id": str}).set_index("study_id")
     truths = {

@@ -78,15 +78,15 @@ def test_run_folder_is_complete(finished: Path) -> None:
     assert manifest["versions"]["torch"]
     summary = json.loads((finished / "summary.json").read_text())
     assert (summary["n"], summary["generated"], summary["failed"]) == (12, 12, 0)
-    assert summary["run"]["trained"] is False
+    assert summary["run"]["trained"] is True
     figure = summary["metrics"]["bleu4"]
     assert figure["low"] <= figure["value"] <= figure["high"]
     assert "|model:libra-tiny@" in figure["signature"]
     assert "max_new_tokens=12" in figure["signature"]
     frame = pd.read_parquet(finished / "scores.parquet")
     assert len(frame) == 12
-    assert "untrained" in (finished / "report.html").read_text()
-    assert "untrained" in (finished / "report.md").read_text()
+    assert "untrained" not in (finished / "report.html").read_text()
+    assert "untrained" not in (finished / "report.md").read_text()
 
 
 def test_scoring_again_never_loads_the_model(finished: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def ablation_page(path: Path) -> str:
             "",
             *_table(head, values),
             "",
-            "What is lost against the true prior, with the interval and the p-value of a paired test:",
+            "Lost against the true prior, with the interval and the p-value of a paired test:",
             "",
             *_table(head, lost),
             "",

@@ -170,6 +170,15 @@ def examples(
         yield _example(row, wanted, sections, choice)
 
 
+def any_image(root: Path, rows: pd.DataFrame) -> bool:
+    """Whether one at least of the images of `rows` is below `root`.
+
+    Tables and reports are often where the images are not; then each would be told of as missing.
+    """
+    listing = lru_cache(maxsize=64)(_names_in)
+    return any(_existing(root, image, listing) for image in rows["image"])
+
+
 def report_reader(place: Path) -> ReadReport:
     """Reads a report by its name (`files/p10/p10000032/s50414267.txt`); None where it is not.
 

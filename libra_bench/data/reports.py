@@ -25,6 +25,8 @@ from libra_bench.data.sections import SECTIONS, is_special, parse
 
 REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
 BATCH = 256
+ALONE = 32
+"""Batches that are parsed sooner than other processes are started."""
 
 
 class Report(NamedTuple):
@@ -144,9 +146,8 @@ def decode(content: bytes, where: str) -> str:
 def _parts(place: Path, keep_special: bool, workers: int) -> Iterator[_Part]:
     parts = batches(reports_in(place), BATCH)
     work = partial(_table_part, keep_special=keep_special)
-    start = list(islice(parts, 2))
-    if workers == 1 or len(start) < 2:
-        # Processes are worth their start only where there is more than a batch of work.
+    start = list(islice(parts, ALONE))
+    if workers == 1 or len(start) < ALONE:
         yield from map(work, chain(start, parts))
         return
     # An interruption is the parent's to handle; its workers end with the pool.

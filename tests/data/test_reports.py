@@ -43,6 +43,7 @@ def test_published_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reports, "BATCH", 100)
+    monkeypatch.setattr(reports, "ALONE", 2)
     output = tmp_path / "table.csv"
     counts = write_section_table(kit[kind], output, workers=2)
     expected = rows(parity / "mimic-layout" / "expected" / "mimic_cxr_sectioned.csv")

@@ -83,7 +83,9 @@ def pair(
     else:
         paired = _chosen(apply(frame), views, exclude).reset_index(drop=True)
     studies = pd.Series(frame["study_id"].to_numpy(), index=frame["dicom_id"].to_numpy())
-    return paired.assign(prior_study_id=paired["prior_dicom_id"].map(studies).fillna(""))
+    # Of no rows at all pandas would make a column of numbers.
+    prior = paired["prior_dicom_id"].map(studies).fillna("").astype(str)
+    return paired.assign(prior_study_id=prior)
 
 
 def compare(

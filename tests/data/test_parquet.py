@@ -91,7 +91,7 @@ def test_prior_images_and_a_folder_for_each_section(tmp_path: Path) -> None:
     first, second = cohort.examples
     assert (first.question_id, first.study_id, first.subject_id) == ("x", "501", "10")
     assert first.text == "What is seen?" and second.text == QUESTION.format(section="findings")
-    assert first.text.endswith("context: Indication: Cough.")
+    assert first.extra("indication") == "Cough."
     assert (first.has_prior, second.has_prior) == (False, True)
     assert [grey(cohort.image_root, name) for name in second.image] == [2, 1]
     assert "findings_section" in first.image[0]

@@ -251,5 +251,7 @@ def test_history_starts_again_after_five_images() -> None:
 
 def test_no_images_at_all() -> None:
     for policy in POLICIES:
-        assert pair(frame_of(), policy).empty
+        assert with_paths(pair(frame_of(), policy)).empty
+    lateral = frame_of(("1", "a", "LATERAL", 21000101, 1.0))
+    assert with_paths(pair(lateral, views="frontal")).empty
     assert {one.studies for one in compare(frame_of())} == {0}

@@ -155,7 +155,7 @@ def _holds_something(output: Path) -> bool:
 
 
 def _begin(output: Path, record: dict[str, Any]) -> dict[str, Any] | None:
-    """Start a folder, or make sure that the one there is the same work; its manifest if finished."""
+    """Start a folder, or see that the one there is the same work; its manifest where finished."""
     file = output / MANIFEST
     if not _holds_something(output):
         write_json(file, {**record, "status": "started"})

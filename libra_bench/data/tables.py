@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as plain:
             packed = path.suffix == ".gz" or plain.read(2) == GZIP
-        with gzip.open(path) if packed else path.open("rb") as stream:
+        with cast(IO[bytes], gzip.open(path) if packed else path.open("rb")) as stream:
             yield stream
     except EOFError:
         raise InputError(

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
 from libra_bench.data.parallel import batches, default_workers, in_order
-from libra_bench.data.sections import SECTIONS, is_special, parse
+from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special
 
 REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
 BATCH = 256
@@ -97,7 +97,7 @@ def write_section_table(
     `reports_in`. The file appears whole or not at all.
 
     Args:
-        keep_special: keep the studies that the published table leaves out.
+        keep_special: keep the studies that the published table leaves out (`parse_special`).
         workers: processes; None for as many as there are processors.
         on_reports: is told how many reports are done.
 
@@ -162,11 +162,13 @@ def _table_part(reports: list[Report], keep_special: bool) -> _Part:
     written = left_out = 0
     faults = []
     for report in reports:
-        if is_special(report.study) and not keep_special:
+        special = is_special(report.study)
+        if special and not keep_special:
             left_out += 1
             continue
         try:
-            found = parse(_text(report))
+            text = _text(report)
+            found = parse_special(report.study, text) if special else parse(text)
         except InputError as error:
             faults.append(str(error))
             continue

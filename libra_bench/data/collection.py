@@ -54,8 +54,8 @@ def describe(
     Returns:
         JSON-like: `splits`, `views` and `split_views` (patients, studies, images), `repeated`
         (patients with two or more studies, and the claim about them), `policies` (studies with a
-        prior and the days between), `sections` where reports are given, and `published` where the whole collection
-        was read.
+        prior and the days between), `sections` where reports are given, and `published` where
+        the whole collection was read.
     """
     counts = {split: _counts(images[images["split"] == split]) for split in SPLITS}
     counts["all"] = _counts(images)

@@ -1,6 +1,7 @@
 """Files for training and evaluation: complete, the same after an interruption, faults listed."""
 
 import csv
+import gzip
 import hashlib
 import json
 import shutil
@@ -172,6 +173,18 @@ def test_tables_and_reports_without_any_image(own: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="made with another images"):
         prepare(own, tmp_path / "out", Choice(), resume=True)
     assert prepare(own, tmp_path / "looked", Choice())["counts"]["train"]["examples"] == 1
+
+
+def test_tables_that_were_unpacked_in_place(own: Path, tmp_path: Path) -> None:
+    packed = prepare(own, tmp_path / "packed", Choice())
+    for file in own.glob("*.csv.gz"):
+        # As some programs write it, with a mark of UTF-8 at the start.
+        file.with_suffix("").write_bytes(b"\xef\xbb\xbf" + gzip.decompress(file.read_bytes()))
+        file.unlink()
+    plain = prepare(own, tmp_path / "plain", Choice())
+    assert contents(tmp_path / "plain") == contents(tmp_path / "packed")
+    assert plain["counts"] == packed["counts"]
+    assert "mimic-cxr-2.0.0-split.csv" in plain["sha256"]
 
 
 def test_reports_elsewhere_and_packed(own: Path, tmp_path: Path) -> None:

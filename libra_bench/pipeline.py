@@ -114,6 +114,7 @@ def evaluate(
     folder = begin(path, arguments=arguments, resolved=resolved)
     try:
         folder.write_examples(cohort.examples, cohort.sources)
+        folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
         folder.update(seeds={"scoring": settings.scoring.seed})
         _generate(system, cohort.examples, folder, watch)
         with watch.step("scoring") as part:

@@ -107,14 +107,28 @@ def generation_progress(label: str) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def count_progress(label: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar over things counted."""
+def count_progress(label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar over things counted: call it with how many are done and, where known, of how many."""
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda done: bar.update(task, completed=done)
+    with Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task(label, total=total, speed="")
+
+        def show(done: int, total: int | None = total) -> None:
+            seconds = bar.tasks[0].elapsed
+            speed = f"{done / seconds:,.0f} a second" if seconds else ""
+            bar.update(task, completed=done, total=total, speed=speed)
+
+        yield show
 
 
 @contextmanager

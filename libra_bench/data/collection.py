@@ -52,10 +52,10 @@ def describe(
         reports: (study, text) of the reports, for the sections present.
 
     Returns:
-        JSON-like: `splits` and `views` (patients, studies, images), `repeated` (patients with two
-        or more studies, and the claim about them), `policies` (studies with a prior and the days
-        between), `sections` where reports are given, and `published` where the whole collection
-        was read.
+        JSON-like: `splits`, `views` and `split_views` (patients, studies, images), `repeated`
+        (patients with two or more studies, and the claim about them), `policies` (studies with a
+        prior and the days between), `sections` where reports are given, and `published` where
+        the whole collection was read.
     """
     counts = {split: _counts(images[images["split"] == split]) for split in SPLITS}
     counts["all"] = _counts(images)
@@ -64,9 +64,8 @@ def describe(
     per_patient = by_patient.clip(upper=10).value_counts().reindex(range(1, 11), fill_value=0)
     figures: dict[str, Any] = {
         "splits": counts,
-        "views": {
-            view or "blank": _counts(rows) for view, rows in images.groupby("view", sort=True)
-        },
+        "views": _by_view(images),
+        "split_views": {split: _by_view(images[images["split"] == split]) for split in SPLITS},
         "repeated": {
             "patients": repeated,
             "share": repeated / len(by_patient) if len(by_patient) else float("nan"),
@@ -98,6 +97,10 @@ def day_number(dates: pd.Series) -> NDArray[np.int64]:
     months = (values // 10_000 - 1970) * 12 + values // 100 % 100 - 1
     first: NDArray[np.int64] = months.astype("M8[M]").astype("M8[D]").astype(np.int64)
     return first + values % 100 - 1
+
+
+def _by_view(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
+    return {str(view) or "blank": _counts(own) for view, own in rows.groupby("view", sort=True)}
 
 
 def _counts(rows: pd.DataFrame) -> dict[str, int]:

@@ -33,6 +33,17 @@ def tables(figures: dict[str, Any]) -> list[Table]:
         Table(f"by {name}", (name, *unit), [(key, *_whole(one, unit)) for key, one in part.items()])
         for name, part in (("split", figures["splits"]), ("view", figures["views"]))
     ]
+    found.append(
+        Table(
+            "by split and view",
+            ("split, view", *unit),
+            [
+                (f"{split}, {view}", *_whole(one, unit))
+                for split, views in figures["split_views"].items()
+                for view, one in views.items()
+            ],
+        )
+    )
     repeated = figures["repeated"]
     found.append(
         Table(
@@ -82,6 +93,19 @@ def tables(figures: dict[str, Any]) -> list[Table]:
     return found
 
 
+def remarks(figures: dict[str, Any]) -> list[str]:
+    """What must be known to read the tables."""
+    claim = figures["repeated"]["claim"]
+    return [
+        f"The claim that {claim['text']} is {claim['certainty']}.",
+        "Published counts are those of MIMIC-CXR-JPG 2.0.0's official split."
+        if "published" in figures
+        else "This is not the whole collection: no published counts stand beside its own.",
+        "“Later” counts the studies whose prior was made after them: mlrg orders studies by their "
+        "number, which carries no order in time.",
+    ]
+
+
 def write_figure(figures: dict[str, Any], output: Path) -> None:
     """A page with the tables and the figure (`.html`), or the figure alone (`.png`).
 
@@ -98,7 +122,8 @@ def write_figure(figures: dict[str, Any], output: Path) -> None:
         write_atomic(output, buffer.getvalue())
     else:
         drawing = buffer.getvalue().decode("utf-8")
-        write_atomic(output, _page(tables(figures), drawing[drawing.index("<svg") :]))
+        page = _page(tables(figures), remarks(figures), drawing[drawing.index("<svg") :])
+        write_atomic(output, page)
 
 
 def _whole(counts: dict[str, int], names: Sequence[str]) -> list[str]:
@@ -145,7 +170,7 @@ def _draw(figures: dict[str, Any]) -> Figure:
     return figure
 
 
-def _page(found: Sequence[Table], drawing: str) -> str:
+def _page(found: Sequence[Table], said: Sequence[str], drawing: str) -> str:
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -160,4 +185,5 @@ def _page(found: Sequence[Table], drawing: str) -> str:
         head = "".join(f'<th scope="col">{html.escape(name)}' for name in columns)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) for row in rows)
         parts.append(f"<table><caption>{html.escape(title)}</caption><tr>{head}{body}</table>")
+    parts += [f"<p>{html.escape(sentence)}</p>" for sentence in said]
     return "\n".join(parts) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,30 +93,37 @@ def load_ahead(
 
 def _load_dicom(path: Path) -> Image.Image:
     import pydicom
-    from pydicom.errors import InvalidDicomError
+    from pydicom.errors import BytesLengthException, InvalidDicomError
     from pydicom.pixels import apply_color_lut, apply_voi_lut
 
+    # What pydicom raises over broken elements, which it reads when they are asked for.
+    broken = (
+        *(AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError),
+        *(struct.error, BytesLengthException),
+    )
     try:
         data = pydicom.dcmread(path)
+        if "PixelData" not in data:
+            raise InputError(f"{path}: a DICOM file without an image")
+        # Before anything is unpacked: the header says how large it will be.
+        rows, columns = int(data.get("Rows", 0)), int(data.get("Columns", 0))
+        frames = int(data.get("NumberOfFrames", 1) or 1)
+        kind = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
     except InvalidDicomError:
         raise InputError(f"{path}: not a DICOM file") from None
-    if "PixelData" not in data:
-        raise InputError(f"{path}: a DICOM file without an image")
-    # Before anything is unpacked: the header says how large it will be.
-    rows, columns = int(data.get("Rows", 0)), int(data.get("Columns", 0))
-    frames = int(data.get("NumberOfFrames", 1) or 1)
+    except broken as error:
+        raise InputError(f"{path}: its DICOM header cannot be read ({error})") from None
     if rows * columns > LARGEST:
         raise InputError(f"{path}: {columns} × {rows} pixels are too many")
     if frames != 1:
         raise InputError(f"{path}: {frames} frames; a radiograph has one")
-    kind = data.get("PhotometricInterpretation", "MONOCHROME2")
     try:
         pixels = data.pixel_array
         if kind == "PALETTE COLOR":
             pixels = apply_color_lut(pixels, data)
         elif kind.startswith("MONOCHROME"):
             pixels = apply_voi_lut(pixels, data)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError) as error:
+    except broken as error:
         raise _unreadable(path, data, error) from None
     values = np.asarray(pixels, dtype=np.float64)
     return _from_grey(values.max() - values if kind == "MONOCHROME1" else values)
@@ -126,10 +134,10 @@ def _unreadable(path: Path, data: Dataset, error: Exception) -> InputError:
     from pydicom.pixels import get_decoder
 
     syntax = data.file_meta.get("TransferSyntaxUID")
-    compressed = syntax is not None and not syntax.is_private and syntax.is_compressed
     try:
+        compressed = syntax is not None and not syntax.is_private and syntax.is_compressed
         known = not compressed or get_decoder(syntax).is_available
-    except NotImplementedError:
+    except (NotImplementedError, ValueError):
         known = False
     if known:
         return InputError(f"{path}: its pixels cannot be read ({error})")

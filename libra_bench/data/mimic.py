@@ -81,7 +81,7 @@ class Collection:
     @property
     def sources(self) -> list[Path]:
         """The files that decide the examples, but for the reports."""
-        return [self.root / SPLIT_FILE, self.root / METADATA_FILE]
+        return [_table_file(self.root, name) for name in (SPLIT_FILE, METADATA_FILE)]
 
     @classmethod
     def open(cls, root: Path) -> Collection:
@@ -92,11 +92,13 @@ class Collection:
             InputError: tables that are not as PhysioNet ships them.
         """
         names = (SPLIT_FILE, METADATA_FILE, "files")
-        missing = [name for name in names if not (root / name).exists()]
+        missing = [name for name in names if not _table_file(root, name).exists()]
         if missing:
             raise MissingResourceError(f"MIMIC-CXR is not in {root}: no {', '.join(missing)}", PAGE)
-        images, lonely = read_images(root / METADATA_FILE, root / SPLIT_FILE)
-        labels = root / LABELS_FILE
+        images, lonely = read_images(
+            _table_file(root, METADATA_FILE), _table_file(root, SPLIT_FILE)
+        )
+        labels = _table_file(root, LABELS_FILE)
         normal = read_normal(labels) if labels.is_file() else {}
         known = images["study_id"].map(normal).astype("boolean")
         return cls(root, images.assign(abnormal=~known), lonely)
@@ -170,6 +172,15 @@ def examples(
         yield _example(row, wanted, sections, choice)
 
 
+def any_image(root: Path, rows: pd.DataFrame) -> bool:
+    """Whether one at least of the images of `rows` is below `root`.
+
+    Tables and reports are often where the images are not; then each would be told of as missing.
+    """
+    listing = lru_cache(maxsize=64)(_names_in)
+    return any(_existing(root, image, listing) for image in rows["image"])
+
+
 def report_reader(place: Path) -> ReadReport:
     """Reads a report by its name (`files/p10/p10000032/s50414267.txt`); None where it is not.
 
@@ -190,6 +201,12 @@ def report_reader(place: Path) -> ReadReport:
         raise InputError(f"{packed}: not a zip archive ({error})") from None
     names = set(archive.namelist())
     return lambda name: archive.read(name) if name in names else None
+
+
+def _table_file(root: Path, name: str) -> Path:
+    """PhysioNet's file, or what is left of it once it was unpacked in place."""
+    plain = root / name.removesuffix(".gz")
+    return plain if plain.exists() and not (root / name).exists() else root / name
 
 
 def _sections(row: dict[str, Any], choice: Choice, read: ReadReport) -> dict[str, str] | str:

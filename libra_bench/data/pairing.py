@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from libra_bench.core.errors import InputError
+from libra_bench.core.files import write_atomic
 from libra_bench.core.names import unknown_name
 from libra_bench.data.priors import FRONTAL, POLICIES, Policy
 
@@ -23,6 +27,9 @@ __all__ = [
     "with_paths",
 ]
 
+COLUMNS = ("split", "subject_id", "study_id", "dicom_id", "view", "date", "time")
+PHYSIONET = {"ViewPosition": "view", "StudyDate": "date", "StudyTime": "time"}
+"""PhysioNet's names of columns that are called otherwise here."""
 VIEWS = ("all", "frontal")
 FILTERS = ("before", "after")
 
@@ -53,7 +60,8 @@ def pair(
 
     Args:
         frame: a row an image: `split`, `subject_id`, `study_id`, `dicom_id`, `view`, `date`
-            (YYYYMMDD) and `time`.
+            (YYYYMMDD) and `time`; or as PhysioNet's tables call them (`ViewPosition`,
+            `StudyDate`, `StudyTime`). Without `split` all are of one.
         policy: a name of `POLICIES`.
         views: `all`, or `frontal` (PA and AP).
         filter_when: whether images are chosen `before` they are paired, so that a frontal image
@@ -61,11 +69,13 @@ def pair(
         exclude: ids of studies and images that are left out, at the same time as other views.
 
     Returns:
-        The chosen rows in the policy's order, with `prior_dicom_id` and `prior_study_id` (empty
-        where there is none). Policies that use some images only leave out the others.
+        The chosen rows in the policy's order, ids as text, with `prior_dicom_id` and
+        `prior_study_id` (empty where there is none). Policies that use some images only leave out
+        the others.
 
     Raises:
-        InputError: an unknown policy, view or time of filtering.
+        InputError: an unknown policy, view or time of filtering; columns that are missing; a
+            date that is none.
 
     Example:
         >>> frame = pd.DataFrame({"split": "train", "subject_id": "1", "study_id": ["a", "b"],
@@ -78,12 +88,15 @@ def pair(
         raise unknown_name("choice of views", views, VIEWS)
     if filter_when not in FILTERS:
         raise unknown_name("time of filtering", filter_when, FILTERS)
+    frame = _named_and_typed(frame)
     if filter_when == "before":
         paired = apply(_chosen(frame, views, exclude))
     else:
         paired = _chosen(apply(frame), views, exclude).reset_index(drop=True)
     studies = pd.Series(frame["study_id"].to_numpy(), index=frame["dicom_id"].to_numpy())
-    return paired.assign(prior_study_id=paired["prior_dicom_id"].map(studies).fillna(""))
+    # Of no rows at all pandas would make a column of numbers.
+    prior = paired["prior_dicom_id"].map(studies).fillna("").astype(str)
+    return paired.assign(prior_study_id=prior)
 
 
 def compare(
@@ -99,6 +112,7 @@ def compare(
     Raises:
         InputError: as `pair`.
     """
+    frame = _named_and_typed(frame)
     images = pd.Index(frame["dicom_id"])
     study = pd.factorize(frame["study_id"])[0]
     unused = len(images)
@@ -135,6 +149,30 @@ def policy_named(name: str) -> Policy:
     return POLICIES[name]
 
 
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table of texts as CSV, quoted only where a text must be.
+
+    pandas takes seconds for as many rows as MIMIC-CXR has images.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    head = f"{','.join(frame.columns)}\n".encode()
+
+    def rows(quotes: Literal["none", "needed"]) -> bytes:
+        buffer = io.BytesIO()
+        options = arrow.WriteOptions(include_header=False, quoting_style=quotes)
+        arrow.write_csv(table, buffer, options)
+        return buffer.getvalue()
+
+    try:
+        write_atomic(path, head + rows("none"))
+    except pa.ArrowInvalid:
+        # An id with a comma or a quote in it; then every text is quoted.
+        write_atomic(path, head + rows("needed"))
+
+
 def image_path(subject: pd.Series, study: pd.Series, image: pd.Series) -> pd.Series:
     """PhysioNet's place of each image: `files/p10/p10000032/s50414267/<dicom_id>.jpg`."""
     return "files/p" + subject.str[:2] + "/p" + subject + "/s" + study + "/" + image + ".jpg"
@@ -145,6 +183,33 @@ def with_paths(paired: pd.DataFrame) -> pd.DataFrame:
     place = image_path(paired["subject_id"], paired["study_id"], paired["dicom_id"])
     prior = image_path(paired["subject_id"], paired["prior_study_id"], paired["prior_dicom_id"])
     return paired.assign(image=place, prior_image=prior.where(paired["prior_dicom_id"] != "", ""))
+
+
+def _named_and_typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame as the rules read it: our names, ids as text, dates and times as numbers."""
+    frame = frame.rename(columns=PHYSIONET)
+    if "split" not in frame:
+        frame = frame.assign(split="")
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise InputError(f"no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
+    other: dict[str, pd.Series] = {
+        name: frame[name].astype("int64").astype(str)
+        for name in ("subject_id", "study_id", "dicom_id")
+        if pd.api.types.is_numeric_dtype(frame[name])
+    }
+    for name in ("date", "time"):
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            other[name] = pd.to_numeric(frame[name], errors="coerce")
+    undated = other.get("date", frame["date"]).isna().to_numpy()
+    if undated.any():
+        place = int(undated.argmax())
+        raise InputError(
+            f"row {place} of the frame: no date YYYYMMDD ({frame['date'].iloc[place]})"
+        )
+    if frame["view"].isna().any():
+        other["view"] = frame["view"].fillna("")
+    return frame.assign(**other)
 
 
 def _chosen(frame: pd.DataFrame, views: str, exclude: Collection[str]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +33,7 @@ from libra_bench.data.mimic import (
     Choice,
     Collection,
     LeftOut,
+    any_image,
     choose,
     examples,
     report_reader,
@@ -47,6 +49,8 @@ PART_PATIENTS = 500
 TRAINING = ("train", "validate")
 EVALUATION = ("validate", "test")
 IMAGE = "<image>"
+NO_IMAGES = "none is there; all were taken as the tables name them"
+"""What the manifest says where tables and reports are, and no image."""
 
 
 def training_record(example: Example) -> dict[str, Any]:
@@ -73,7 +77,9 @@ def prepare(
     """Write `train.json`, `validate.json` (Libra's training format), `validate.jsonl`,
     `test.jsonl` (its evaluation format), `dropped.csv` and `manifest.json`.
 
-    Every study of the tables is in one of the files or, with the reason, in `dropped.csv`.
+    Every study of the tables is in one of the files or, with the reason, in `dropped.csv`. Where
+    there is no image at all, they are taken as the tables name them, and `images` in the manifest
+    says so.
 
     Args:
         reports: where the reports are, if not below `root`: a folder or their zip.
@@ -84,14 +90,22 @@ def prepare(
         The manifest: options, hashes of the tables, counts by split, reasons of what was dropped.
 
     Raises:
-        InputError: the folder holds something, or was made otherwise; faulty tables.
+        InputError: the folder holds something and is not to be gone on with, or was made
+            otherwise; faulty tables.
     """
+    if _holds_something(output) and not resume:
+        raise InputError(f"{output} is not empty; --resume goes on in it")
     collection = Collection.open(root)
-    record = _record(collection, choice, reports)
-    _begin(output, record, resume)
-    (output / PARTS).mkdir(exist_ok=True)
-    paired, unused = choose(collection.images, choice)
     read = report_reader(reports or root)
+    paired, unused = choose(collection.images, choice)
+    record = _record(collection, choice, reports)
+    record["images"] = "taken as the tables name them" if choice.trust_images else "looked for"
+    if not choice.trust_images and not any_image(root, paired):
+        choice = replace(choice, trust_images=True)
+        record["images"] = NO_IMAGES
+    if finished := _begin(output, record):
+        return finished
+    (output / PARTS).mkdir(exist_ok=True)
     part_of = {
         subject: place // PART_PATIENTS
         for place, subject in enumerate(sorted(collection.images["subject_id"].unique()))
@@ -136,20 +150,21 @@ def _record(collection: Collection, choice: Choice, reports: Path | None) -> dic
     }
 
 
-def _begin(output: Path, record: dict[str, Any], resume: bool) -> None:
-    """Start a folder, or make sure that the one there is the same work, left unfinished."""
+def _holds_something(output: Path) -> bool:
+    return output.exists() and any(output.iterdir())
+
+
+def _begin(output: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """Start a folder, or see that the one there is the same work; its manifest where finished."""
     file = output / MANIFEST
-    if not output.exists() or not any(output.iterdir()):
+    if not _holds_something(output):
         write_json(file, {**record, "status": "started"})
-        return
-    if not resume:
-        raise InputError(f"{output} is not empty; --resume goes on in it")
+        return None
     before = read_json(file) if file.exists() else {}
     other = [name for name, value in record.items() if before.get(name) != value]
     if other:
         raise InputError(f"{output} was made with another {', '.join(other)}; choose a new folder")
-    if before["status"] == "finished":
-        raise InputError(f"{output} is finished already")
+    return dict(before) if before["status"] == "finished" else None
 
 
 def _by_part(subjects: Iterable[str], part_of: dict[str, int]) -> dict[int, list[int]]:

@@ -3,9 +3,10 @@
 Each takes a row an image (`split`, `subject_id`, `study_id`, `dicom_id`, `view`, `date` YYYYMMDD,
 `time` HHMMSS.fff or NaN) in any order, and returns the rows it uses in its own order, with
 `prior_dicom_id`, empty where there is none. No rule looks across splits or patients. A missing
-time counts as the start of its day. What a publication leaves open is settled here the same way
-everywhere, so that the order of the rows never matters: ties go by `study_id` as a number, then by
-`dicom_id`; of a prior study's images PA is taken before AP before the others.
+time counts as the end of its day, where the published snippets' `sort_values` puts it. What a
+publication leaves open is settled here the same way everywhere, so that the order of the rows
+never matters: ties go by `study_id` as a number, then by `dicom_id`; of a prior study's images PA
+is taken before AP before the others.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 
 FRONTAL = ("PA", "AP")
 HERGEN_SEQUENCE = 5
+NO_TIME = 240_000.0
+"""What a missing time sorts as: later than any HHMMSS."""
 PATIENT = ("split", "subject_id")
 STUDY = (*PATIENT, "study_id")
 
@@ -57,7 +60,10 @@ def study(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def longitudinal_mimic(frame: pd.DataFrame) -> pd.DataFrame:
-    """By patient and date only: the preceding row of another study; without one it is dropped."""
+    """By patient and date only: the preceding row of another study; without one it is dropped.
+
+    The published code goes on with the first image of each study; here all of them share its prior.
+    """
     ordered = _in_order(frame, (*PATIENT, "date", "study_id", "dicom_id"))
     paired = _with_row_before(ordered, STUDY)
     return paired[paired["prior_dicom_id"] != ""].reset_index(drop=True)
@@ -117,14 +123,14 @@ POLICIES: dict[str, Policy] = {
         Policy(
             "longitudinal-mimic",
             "the preceding row of another study by patient and date; dropped without one",
-            "Longitudinal-MIMIC (Zhu et al. 2023)",
+            "Longitudinal-MIMIC (Zhu et al. 2023), CelestialShine/Longitudinal-Chest-X-Ray",
             "H",
             longitudinal_mimic,
         ),
         Policy(
             "hergen",
             "PA and AP images in sequences of five; the one before in the sequence",
-            "HERGen (Wang et al. 2024)",
+            "HERGen (Wang et al. 2024), fuying-wang/HERGen",
             "H",
             hergen,
             "its unit is the image: a prior may belong to the same study",
@@ -170,7 +176,7 @@ def _key(values: pd.Series) -> NDArray[np.generic]:
     if values.name == "view":
         return values.map({view: place for place, view in enumerate(FRONTAL)}).fillna(9).to_numpy()
     if pd.api.types.is_numeric_dtype(values):
-        return values.fillna(-1).to_numpy()
+        return values.fillna(NO_TIME).to_numpy()
     codes, unique = pd.factorize(values)
     texts = np.asarray(unique, dtype=str)
     # Study ids as numbers: the shorter is the smaller. Other texts as texts.
@@ -182,7 +188,9 @@ def _key(values: pd.Series) -> NDArray[np.generic]:
 
 def _timed(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with `moment`: its study's earliest date and time as one sortable number."""
-    moment = frame["date"] * 1e6 + frame["time"].fillna(-1.0)
+    # Counted from the first date, so that a float64 still holds milliseconds.
+    days = frame["date"] - frame["date"].min()
+    moment = days * (2 * NO_TIME) + frame["time"].fillna(NO_TIME)
     keys = [frame[name] for name in STUDY]
     return frame.assign(moment=moment.groupby(keys, sort=False).transform("min"))
 

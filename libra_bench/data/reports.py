@@ -21,10 +21,12 @@ from typing import NamedTuple
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
 from libra_bench.data.parallel import batches, default_workers, in_order
-from libra_bench.data.sections import SECTIONS, is_special, parse
+from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special
 
 REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
 BATCH = 256
+ALONE = 32
+"""Batches that are parsed sooner than other processes are started."""
 
 
 class Report(NamedTuple):
@@ -95,7 +97,7 @@ def write_section_table(
     `reports_in`. The file appears whole or not at all.
 
     Args:
-        keep_special: keep the studies that the published table leaves out.
+        keep_special: keep the studies that the published table leaves out (`parse_special`).
         workers: processes; None for as many as there are processors.
         on_reports: is told how many reports are done.
 
@@ -144,9 +146,8 @@ def decode(content: bytes, where: str) -> str:
 def _parts(place: Path, keep_special: bool, workers: int) -> Iterator[_Part]:
     parts = batches(reports_in(place), BATCH)
     work = partial(_table_part, keep_special=keep_special)
-    start = list(islice(parts, 2))
-    if workers == 1 or len(start) < 2:
-        # Processes are worth their start only where there is more than a batch of work.
+    start = list(islice(parts, ALONE))
+    if workers == 1 or len(start) < ALONE:
         yield from map(work, chain(start, parts))
         return
     # An interruption is the parent's to handle; its workers end with the pool.
@@ -161,11 +162,13 @@ def _table_part(reports: list[Report], keep_special: bool) -> _Part:
     written = left_out = 0
     faults = []
     for report in reports:
-        if is_special(report.study) and not keep_special:
+        special = is_special(report.study)
+        if special and not keep_special:
             left_out += 1
             continue
         try:
-            found = parse(_text(report))
+            text = _text(report)
+            found = parse_special(report.study, text) if special else parse(text)
         except InputError as error:
             faults.append(str(error))
             continue

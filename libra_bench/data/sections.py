@@ -30,8 +30,9 @@ class Rules:
     names: dict[str, str]
     contained: tuple[str, ...]
     findings: tuple[str, ...]
-    special: frozenset[str]
-    """Studies with hand-made rules, which the published table of sections leaves out."""
+    special: dict[str, str | slice]
+    """Studies that the published table of sections leaves out, by the hand-made rule of each: the
+    section or the characters that hold what the radiologist saw."""
 
 
 def parse(text: str) -> dict[str, str]:
@@ -40,6 +41,30 @@ def parse(text: str) -> dict[str, str]:
     Findings and impression that are empty do not count. A report left without either gives its
     paragraphs after the last section's first one as `last_paragraph`.
     """
+    return {name: body.strip() for name, body in _parts(text) if name in SECTIONS}
+
+
+def parse_special(study: str, text: str) -> dict[str, str]:
+    """Sections of a study that the published table of sections leaves out.
+
+    As `parse` cuts them; the passage that the published scripts' hand-made rule names is the
+    `last_paragraph`, which is where they look after all sections of the table.
+
+    Raises:
+        KeyError: the study has no such rule.
+    """
+    rule = _rules().special[study]
+    parts = _parts(text)
+    if isinstance(rule, slice):
+        passage = text[rule]
+    else:
+        passage = next((body for name, body in reversed(parts) if name == rule), "")
+    sections = {name: body.strip() for name, body in parts if name in SECTIONS}
+    return {**sections, "last_paragraph": passage.strip()}
+
+
+def _parts(text: str) -> list[tuple[str, str]]:
+    """Every section that counts, by name and in order."""
     names, bodies = _cut(text)
     kept = [
         (name, body)
@@ -53,7 +78,7 @@ def parse(text: str) -> dict[str, str]:
         if rest:
             kept[-1] = (name, first)
             kept.append(("last_paragraph", PARAGRAPH.join(rest)))
-    return {name: body.strip() for name, body in kept if name in SECTIONS}
+    return kept
 
 
 def section_name(header: str) -> str:
@@ -95,7 +120,10 @@ def _rules() -> Rules:
     headers = (folder / "section_names.csv").read_text(encoding="utf-8").splitlines()
     names = {row["header"]: row["section"] for row in csv.DictReader(headers)}
     studies = (folder / "special_cases.csv").read_text(encoding="utf-8").splitlines()
-    special = frozenset(row["study"] for row in csv.DictReader(studies))
+    special = {
+        row["study"]: row["section"] or slice(int(row["start"]), int(row["end"]))
+        for row in csv.DictReader(studies)
+    }
     other = json.loads((folder / "section_rules.json").read_text(encoding="utf-8"))
     return Rules(
         names, tuple(other["contains_in_order"]), tuple(other["findings_if_contains"]), special

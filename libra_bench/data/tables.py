@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, cast
 
 import numpy as np
 import pandas as pd
@@ -15,41 +17,105 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
 
 SPLITS = ("train", "validate", "test")
+GZIP = b"\x1f\x8b"
 METADATA = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Named columns of a CSV file as text, blanks as empty text; `.gz` is unpacked.
+    """Named columns of a CSV file as text, blanks as empty text; gzip is unpacked.
 
     Raises:
-        InputError: the file is missing, cut off, or lacks a column (as with a wrong delimiter).
+        InputError: the file is missing, cut off, not UTF-8, lacks a column (as with a wrong
+            delimiter), has no rows, or rows of more or fewer fields than columns; by row.
     """
     there = _header(path)
     missing = [name for name in columns if name not in there]
     if missing:
+        other = next((one for one in "\t;|" if one in there[0]), None)
+        hint = f" (perhaps separated by {other!r})" if other else ""
         raise InputError(
             f"{path}, row 1: no column {', '.join(missing)}; separated by commas it has "
             + ", ".join(there)
+            + hint
         )
-    # Only these columns: 377,110 rows of all of them would be twice the memory.
-    return _read_csv(path, usecols=list(columns), dtype=str, keep_default_na=False)
+    frame, faults = _read_csv(path, columns)
+    if faults:
+        raise InputError(f"{path}: {listing(faults)}")
+    if frame.empty:
+        raise InputError(f"{path}: no rows below the names of its columns")
+    return frame
 
 
 def _header(path: Path) -> list[str]:
-    return [str(name) for name in _read_csv(path, nrows=0).columns]
+    """Names of the columns, one at least."""
+    with _opened(path) as stream:
+        try:
+            line = stream.readline().decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise InputError(f"{path}, row 1: not UTF-8 text") from None
+    if not line.strip():
+        raise InputError(f"{path}: not a CSV table (row 1 is empty)")
+    return next(csv.reader([line.strip("\r\n")]))
 
 
-def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+def _read_csv(path: Path, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The columns, and one message a row that has another number of fields."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    faults: list[str] = []
+
+    def uneven(row: arrow.InvalidRow) -> str:
+        faults.append(
+            f"row {row.number}: {row.actual_columns} fields, not {row.expected_columns}"
+            f" ({row.text[:60]!r})"
+        )
+        return "skip"
+
+    # pandas' own reader fills short rows up and cuts long ones, without a word.
+    with _opened(path) as stream:
+        try:
+            table = arrow.read_csv(
+                stream,
+                # Rows have numbers only where one thread reads them all.
+                read_options=arrow.ReadOptions(use_threads=False),
+                parse_options=arrow.ParseOptions(invalid_row_handler=uneven),
+                convert_options=arrow.ConvertOptions(
+                    include_columns=list(columns),
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{path}: not a CSV table ({_not_utf8(path) or error})") from None
+    return table.to_pandas(), faults
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked where it is packed; what stops their reading as an InputError."""
     try:
-        return pd.read_csv(path, **options)
+        with path.open("rb") as plain:
+            packed = path.suffix == ".gz" or plain.read(2) == GZIP
+        with cast(IO[bytes], gzip.open(path) if packed else path.open("rb")) as stream:
+            yield stream
     except EOFError:
         raise InputError(
             f"{path}: cannot be read: the gzip stream is cut off after row {_whole_rows(path)}"
         ) from None
-    except (OSError, zlib.error, gzip.BadGzipFile) as error:
+    except (OSError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a CSV table ({str(error).strip()})") from None
+
+
+def _not_utf8(path: Path) -> str:
+    """The first row that is not UTF-8 text; empty where all are."""
+    with _opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return f"row {number}: not UTF-8 text, byte {error.start}; perhaps Latin-1"
+    return ""
 
 
 def _whole_rows(path: Path) -> int:
@@ -127,7 +193,10 @@ def read_images(metadata: Path, split_file: Path) -> tuple[pd.DataFrame, list[st
             faults.append(str(error))
     if faults:
         raise InputError("\n".join(faults))
-    return join(*tables)
+    try:
+        return join(*tables)
+    except InputError as error:
+        raise InputError(f"{metadata} and {split_file}: {error}") from None
 
 
 def read_normal(path: Path) -> dict[str, bool]:
@@ -164,7 +233,8 @@ def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, li
     """Metadata with each image's split, and the images that stand in one table only.
 
     Raises:
-        InputError: images under another patient or study in each table; all are named.
+        InputError: images under another patient or study in each table, all named; or none that
+            stands in both.
     """
     both = metadata.assign(row=np.arange(len(metadata)) + 2).merge(
         splits.assign(row_of_split=np.arange(len(splits)) + 2),
@@ -174,6 +244,12 @@ def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, li
         indicator="found",
     )
     matched = both[both["found"] == "both"]
+    if matched.empty:
+        raise InputError(
+            "no image stands in both: "
+            f"{metadata['dicom_id'].iloc[0]!r} in row 2 of the one, "
+            f"{splits['dicom_id'].iloc[0]!r} in row 2 of the other"
+        )
     faults = [
         f"image {one.dicom_id!r}: another {name} in row {one.row:.0f} of the metadata "
         f"than in row {one.row_of_split:.0f} of the split file"
@@ -181,7 +257,7 @@ def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, li
         for one in matched[matched[name] != matched[f"{name}_of_split"]].itertuples()
     ]
     if faults:
-        raise InputError(f"metadata and split file disagree: {listing(faults)}")
+        raise InputError(listing(faults))
     lonely = both.loc[both["found"] != "both", "dicom_id"].tolist()
     return matched[[*metadata.columns, "split"]].astype({"date": "int64"}), lonely
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +29,7 @@ Status = Literal["started", "finished", "failed", "cancelled"]
 
 class RunFolder:
     """A folder with `manifest.json`, `examples.jsonl`, `predictions.jsonl`, `scores.parquet`,
-    `summary.json`, `report.html` and `report.md`.
+    `summary.json`, `report.html` and `report.md`; and `dropped.csv` where studies were left out.
 
     Make one with `create`, `reopen` or `open`.
     """
@@ -35,6 +38,7 @@ class RunFolder:
         self.path = path
         self.manifest_file = path / "manifest.json"
         self.examples_file = path / "examples.jsonl"
+        self.dropped_file = path / "dropped.csv"
         self.predictions_file = path / "predictions.jsonl"
         self.scores_file = path / "scores.parquet"
         self.summary_file = path / "summary.json"
@@ -140,6 +144,14 @@ class RunFolder:
     def set_status(self, status: Status, error: str | None = None) -> None:
         """Say how the run stands."""
         self.update(status=status, error=error)
+
+    def write_dropped(self, dropped: Iterable[tuple[str, str]]) -> None:
+        """List what could not be used or was not chosen: (id, reason); no file where all was."""
+        rows = list(dropped)
+        if rows:
+            buffer = io.StringIO(newline="")
+            csv.writer(buffer).writerows([("id", "reason"), *rows])
+            write_atomic(self.dropped_file, buffer.getvalue())
 
     def write_examples(self, examples: list[Example], sources: list[Path]) -> None:
         """Store the examples and the hashes of what they came from.

@@ -308,6 +308,23 @@ def test_data_commands(tmp_path: Path, parity: Path) -> None:
     assert columns >= {"split", "subject_id", "study_id", "dicom_id", "image", "prior_image"}
 
 
+def test_studies_that_a_run_cannot_use_are_listed(tmp_path: Path) -> None:
+    """As CheXpert Plus writes them, with NaN where a section is missing."""
+    study = {"key_image_path": "p1/view1.jpg", "context": float("nan")}
+    studies = {
+        "p1_study1": {**study, "section_findings": "The lungs are clear."},
+        "p2_study1": {**study, "section_findings": float("nan")},
+    }
+    (tmp_path / "x.json").write_text(json.dumps(studies))
+    data = ("--data", f"rexrank:{tmp_path / 'x.json'}", "--model", "normal-template")
+    folder = tmp_path / "run"
+    assert program("run", *data, *QUICK, "--output", folder).returncode == EXIT["done"]
+    assert (folder / "dropped.csv").read_text().splitlines() == [
+        "id,reason",
+        "p2_study1,no findings",
+    ]
+
+
 def test_lists_and_doctor() -> None:
     models = {row["name"] for row in json.loads(program("models", "--json").stdout)}
     assert {"libra-7b", "libra-3b", "libra-tiny", "normal-template"} <= models

@@ -41,6 +41,8 @@ def test_counts_by_hand(images: pd.DataFrame) -> None:
     assert figures["splits"]["all"] == {"patients": 2, "studies": 4, "images": 5}
     assert figures["views"]["AP"] == {"patients": 1, "studies": 2, "images": 2}
     assert figures["views"]["blank"]["images"] == 1
+    assert figures["split_views"]["train"]["PA"] == {"patients": 1, "studies": 1, "images": 1}
+    assert list(figures["split_views"]["test"]) == ["blank"]
     assert (figures["repeated"]["patients"], figures["repeated"]["share"]) == (1, 0.5)
     per_patient = figures["repeated"]["studies_per_patient"]
     assert {number: count for number, count in per_patient.items() if count} == {"1": 1, "3": 1}
@@ -98,8 +100,9 @@ def test_page_and_figure(images: pd.DataFrame, tmp_path: Path) -> None:
     write_figure(figures, tmp_path / "page.html")
     write_figure(figures, tmp_path / "figure.png")
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<table>") == len(tables(figures)) == 5
+    assert page.count("<table>") == len(tables(figures)) == 6
     assert "claimed (unverified)" in page and "<svg" in page and "<script" not in page
+    assert "a guide states it without a source" in page and "not the whole collection" in page
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(InputError, match=r"ends with \.html or \.png"):
         write_figure(figures, tmp_path / "figure.pdf")

@@ -145,6 +145,21 @@ def test_what_is_no_radiograph_is_refused(
     assert "x.dcm" in str(caught.value)
 
 
+def test_broken_elements_are_named(tmp_path: Path) -> None:
+    """A length that is none, a kind of value that is none, and a file that ends in an element."""
+    dicom(GREY).save_as(tmp_path / "x.dcm", enforce_file_format=True)
+    whole = (tmp_path / "x.dcm").read_bytes()
+    rows = whole.index(b"\x28\x00\x10\x00US")
+    for broken in (
+        whole[: rows + 6] + b"\x01\x00" + whole[rows + 8 :],
+        whole[: rows + 4] + b"UW" + whole[rows + 6 :],
+        whole[: rows + 5],
+    ):
+        (tmp_path / "x.dcm").write_bytes(broken)
+        with pytest.raises(InputError, match=r"x\.dcm: .*(cannot be read|without an image)"):
+            load_image(tmp_path / "x.dcm")
+
+
 def test_a_header_alone(tmp_path: Path) -> None:
     data = dicom(GREY)
     del data.PixelData

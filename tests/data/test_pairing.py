@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libra_bench.core.errors import InputError
-from libra_bench.data.pairing import pair, with_paths
+from libra_bench.data.pairing import Difference, compare, pair, with_paths, write_csv
 from libra_bench.data.tables import join, read_metadata, read_splits
 
 METADATA = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -40,7 +40,7 @@ images = st.lists(
     st.tuples(
         st.sampled_from(["10", "11"]),
         st.integers(0, 3),
-        st.integers(0, 2),
+        st.sampled_from([0.0, 80556.875, 120000.0, float("nan")]),
         st.sampled_from(["PA", "AP", "LATERAL", ""]),
         st.sampled_from(["train", "test"]),
     ),
@@ -51,7 +51,7 @@ images = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(images, st.randoms())
 def test_vectorised_equals_row_by_row(rows: list, random: object) -> None:
-    """Ties, same-day studies, a single image, several splits, shuffled rows."""
+    """Ties, same-day studies, missing times, a single image, several splits, shuffled rows."""
     frame = pd.DataFrame(
         [
             {
@@ -61,7 +61,7 @@ def test_vectorised_equals_row_by_row(rows: list, random: object) -> None:
                 "dicom_id": f"i{number}",
                 "view": view,
                 "date": 21000101 + day,
-                "time": clock * 10000.0,
+                "time": clock,
             }
             for number, (subject, day, clock, view, split) in enumerate(rows)
         ],
@@ -172,3 +172,35 @@ def test_truncated_gzip_and_torn_patients(tmp_path: Path) -> None:
         read_splits(table(tmp_path / SPLIT, text))
     assert "row 2: patient in two splits ('2')" in str(caught.value)
     assert "row 4: unknown split ('tset')" in str(caught.value)
+
+
+def test_a_frame_as_pandas_reads_physionets_tables() -> None:
+    """Ids as numbers, blanks as NaN, PhysioNet's names, no split: the notebook's way in."""
+    raw = pd.DataFrame(
+        {
+            "dicom_id": ["a", "b"],
+            "subject_id": [10, 10],
+            "study_id": [502, 501],
+            "ViewPosition": ["PA", float("nan")],
+            "StudyDate": [21000101, 21000202],
+            "StudyTime": ["080556.875", ""],
+        }
+    )
+    paired = with_paths(pair(raw))
+    assert paired["prior_study_id"].tolist() == ["", "502"]
+    assert paired["prior_image"].tolist() == ["", "files/p10/p10/s502/a.jpg"]
+    assert paired["view"].tolist() == ["PA", ""]
+    assert compare(raw, ["libra", "none"]) == [Difference("libra", "none", 1, 1)]
+    with pytest.raises(InputError, match="no column study_id, view"):
+        pair(raw.drop(columns=["study_id", "ViewPosition"]))
+    with pytest.raises(InputError, match=r"row 1 of the frame: no date YYYYMMDD \(soon\)"):
+        pair(raw.assign(StudyDate=["21000101", "soon"]))
+
+
+def test_a_table_is_quoted_only_where_it_must_be(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"study_id": ["1", "2"], "prior_image": ["", "a/b.jpg"]})
+    write_csv(frame, tmp_path / "plain.csv")
+    assert (tmp_path / "plain.csv").read_text() == "study_id,prior_image\n1,\n2,a/b.jpg\n"
+    write_csv(frame.assign(study_id='odd, "id"'), tmp_path / "odd.csv")
+    with (tmp_path / "odd.csv").open(newline="") as stream:
+        assert [*csv.reader(stream)][1:] == [['odd, "id"', ""], ['odd, "id"', "a/b.jpg"]]

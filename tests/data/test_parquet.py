@@ -14,6 +14,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import cache_dir
 from libra_bench.data.corpora import load
 from libra_bench.data.images import load_image, resolve_image
+from libra_bench.data.prompts import QUESTION
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -80,6 +81,7 @@ def test_prior_images_and_a_folder_for_each_section(tmp_path: Path) -> None:
         "indication": ["Cough.", None],
         "main_image": [png(1), png(2)],
         "prior_image": [None, png(1)],
+        "default_prompt": ["What is seen?", None],
     }
     images = {"main_image": IMAGE, "prior_image": IMAGE}
     write(tmp_path / "findings_section" / "test-00000-of-00001.parquet", columns, images)
@@ -88,7 +90,8 @@ def test_prior_images_and_a_folder_for_each_section(tmp_path: Path) -> None:
     cohort = load(f"parquet:{tmp_path}", split="test")
     first, second = cohort.examples
     assert (first.question_id, first.study_id, first.subject_id) == ("x", "501", "10")
-    assert first.text.endswith("context: Indication: Cough.")
+    assert first.text == "What is seen?" and second.text == QUESTION.format(section="findings")
+    assert first.extra("indication") == "Cough."
     assert (first.has_prior, second.has_prior) == (False, True)
     assert [grey(cohort.image_root, name) for name in second.image] == [2, 1]
     assert "findings_section" in first.image[0]

@@ -1,6 +1,7 @@
 """Files for training and evaluation: complete, the same after an interruption, faults listed."""
 
 import csv
+import gzip
 import hashlib
 import json
 import shutil
@@ -16,7 +17,7 @@ from libra_bench.core.records import Example
 from libra_bench.data import checksums
 from libra_bench.data.corpora import load, synthetic
 from libra_bench.data.mimic import Choice
-from libra_bench.data.prepare import prepare
+from libra_bench.data.prepare import NO_IMAGES, prepare
 
 SPLIT = "mimic-cxr-2.0.0-split.csv.gz"
 FILES = ["train.json", "validate.json", "validate.jsonl", "test.jsonl", "dropped.csv"]
@@ -121,8 +122,10 @@ def test_an_interrupted_run_ends_with_the_same_files(
 
     prepare(root, tmp_path / "torn", Choice(), resume=True, on_images=look)
     assert contents(tmp_path / "torn") == contents(tmp_path / "whole")
-    with pytest.raises(InputError, match="finished already"):
-        prepare(root, tmp_path / "torn", Choice(), resume=True)
+    times = {name: (tmp_path / "torn" / name).stat().st_mtime_ns for name in FILES}
+    again = prepare(root, tmp_path / "torn", Choice(), resume=True, on_images=look)
+    assert again == json.loads((tmp_path / "torn" / "manifest.json").read_text())
+    assert times == {name: (tmp_path / "torn" / name).stat().st_mtime_ns for name in FILES}
 
 
 def test_what_cannot_be_used_is_listed_with_its_file(own: Path, tmp_path: Path) -> None:
@@ -153,6 +156,35 @@ def test_what_cannot_be_used_is_listed_with_its_file(own: Path, tmp_path: Path) 
     assert any(note.endswith("left out: its image is missing") for note in notes)
     trusting = prepare(own, tmp_path / "trusting", Choice(trust_images=True))
     assert "its image is missing" not in trusting["dropped"]
+
+
+def test_tables_and_reports_without_any_image(own: Path, tmp_path: Path) -> None:
+    """Each image would be told of as missing; they are taken as named, and the manifest says so."""
+    trusted = prepare(own, tmp_path / "trusted", Choice(trust_images=True))
+    assert trusted["images"] == "taken as the tables name them"
+    for file in (*own.rglob("*.jpg"), *own.rglob("*.dcm")):
+        file.unlink()
+    manifest = prepare(own, tmp_path / "out", Choice())
+    assert manifest["images"] == NO_IMAGES
+    assert contents(tmp_path / "out") == contents(tmp_path / "trusted")
+    # An image that comes while the work is stopped makes it other work.
+    image = json.loads((tmp_path / "out" / "train.json").read_text())[0]["image"][0]
+    (own / image).write_bytes(b"an image")
+    with pytest.raises(InputError, match="made with another images"):
+        prepare(own, tmp_path / "out", Choice(), resume=True)
+    assert prepare(own, tmp_path / "looked", Choice())["counts"]["train"]["examples"] == 1
+
+
+def test_tables_that_were_unpacked_in_place(own: Path, tmp_path: Path) -> None:
+    packed = prepare(own, tmp_path / "packed", Choice())
+    for file in own.glob("*.csv.gz"):
+        # As some programs write it, with a mark of UTF-8 at the start.
+        file.with_suffix("").write_bytes(b"\xef\xbb\xbf" + gzip.decompress(file.read_bytes()))
+        file.unlink()
+    plain = prepare(own, tmp_path / "plain", Choice())
+    assert contents(tmp_path / "plain") == contents(tmp_path / "packed")
+    assert plain["counts"] == packed["counts"]
+    assert "mimic-cxr-2.0.0-split.csv" in plain["sha256"]
 
 
 def test_reports_elsewhere_and_packed(own: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ Oracle = Callable[[list[Row]], dict[str, str]]
 
 
 def clock(row: Row) -> tuple[int, float]:
-    return row["date"], -1.0 if np.isnan(row["time"]) else row["time"]
+    return row["date"], float("inf") if np.isnan(row["time"]) else row["time"]
 
 
 def number(row: Row) -> int:
@@ -214,6 +214,19 @@ def test_a_patient_by_hand() -> None:
     assert compare(frame, ["libra", "study"]) == [Difference("libra", "study", 2, 1)]
 
 
+def test_a_missing_time_is_the_end_of_its_day() -> None:
+    """Where the published `sort_values` puts it; and milliseconds still tell two studies apart."""
+    frame = frame_of(
+        ("501", "a", "PA", 21000101, float("nan")),
+        ("502", "b", "PA", 21000101, 235959.999),
+        ("504", "c", "PA", 21000102, 80556.875),
+        ("503", "d", "PA", 21000102, 80556.876),
+    )
+    assert found(pair(frame, "libra")) == {"b": "", "a": "", "c": "a", "d": "a"}
+    for policy in ("study", "coca-cxr", "hergen"):
+        assert found(pair(frame, policy)) == {"b": "", "a": "b", "c": "a", "d": "c"}
+
+
 def test_filtering_before_or_after_changes_the_priors() -> None:
     frame = frame_of(
         ("1", "a", "PA", 21000101, 1.0),
@@ -238,5 +251,7 @@ def test_history_starts_again_after_five_images() -> None:
 
 def test_no_images_at_all() -> None:
     for policy in POLICIES:
-        assert pair(frame_of(), policy).empty
+        assert with_paths(pair(frame_of(), policy)).empty
+    lateral = frame_of(("1", "a", "LATERAL", 21000101, 1.0))
+    assert with_paths(pair(lateral, views="frontal")).empty
     assert {one.studies for one in compare(frame_of())} == {0}

@@ -43,6 +43,7 @@ def test_published_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(reports, "BATCH", 100)
+    monkeypatch.setattr(reports, "ALONE", 2)
     output = tmp_path / "table.csv"
     counts = write_section_table(kit[kind], output, workers=2)
     expected = rows(parity / "mimic-layout" / "expected" / "mimic_cxr_sectioned.csv")
@@ -63,7 +64,9 @@ def test_special_studies_can_be_kept(tmp_path: Path) -> None:
     assert write_section_table(tmp_path, output) == (1, 1)
     assert [row["study"] for row in rows(output)] == ["s50000001"]
     assert write_section_table(tmp_path, output, keep_special=True) == (2, 0)
-    assert [row["study"] for row in rows(output)] == ["s50000001", SPECIAL]
+    first, special = rows(output)
+    assert (first["study"], special["study"]) == ("s50000001", SPECIAL)
+    assert (special["findings"], special["last_paragraph"]) == ("Clear.", "")
 
 
 def test_folder_zip_and_tar_give_the_same(tmp_path: Path) -> None:

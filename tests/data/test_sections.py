@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from libra_bench.data.reports import read_reports
-from libra_bench.data.sections import SECTIONS, is_special, parse, section_name
+from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special, section_name
+
+SPECIAL = ("s56451190", "s50913680", "s51410602", "s58235663")
 
 # The collection's empty lines hold a blank; a dollar sign marks it here.
 REPORT = """                                 FINAL REPORT
@@ -58,6 +60,20 @@ def test_last_paragraph_only_without_findings_and_impression() -> None:
 def test_the_last_section_of_a_name_wins_and_an_empty_one_does_not_count() -> None:
     text = "\n FINDINGS:  One.\n FINDINGS:  Two.\n FINDINGS:  \n"
     assert parse(text)["findings"] == "Two."
+
+
+def test_special_studies_by_hand() -> None:
+    """Of each kind of rule one: a section's name, the last of that name; characters; nothing."""
+    text = "\n NOTE:  First.\n NOTE:  The lungs are clear.\n INDICATION:  Cough.\n"
+    assert parse_special("s56451190", text) == {
+        "indication": "Cough.",
+        "last_paragraph": "The lungs are clear.",
+    }
+    assert parse_special("s50913680", text)["last_paragraph"] == "", "no recommendations in it"
+    text = "x" * 47 + " Effusion." + " " * 263 + "y" * 9
+    assert parse_special("s51410602", text)["last_paragraph"] == "Effusion."
+    assert parse_special("s58235663", text)["last_paragraph"] == ""
+    assert sum(map(is_special, SPECIAL)) == len(SPECIAL)
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,55 @@ def test_a_wrong_delimiter_shows_what_was_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 1: no column dicom_id.*it has dicom_id;subject_id"):
         read_metadata(path)
 
+    with pytest.raises(InputError, match="perhaps separated by ';'"):
+        read_metadata(path)
+
+
+def test_rows_of_another_length_are_named(tmp_path: Path) -> None:
+    """A table that was cut off in the middle of a row, unpacked, and one edited by hand."""
+    path = tmp_path / "metadata.csv"
+    path.write_text(
+        METADATA + "a,10,1,PA,21000101,1\nb,10,1,PA,21000101\nc,10,1,PA,21000101,1,1\nd,1"
+    )
+    with pytest.raises(InputError) as caught:
+        read_metadata(path)
+    assert [line for line in str(caught.value).splitlines() if line] == [
+        f"{path}: ",
+        "  row 3: 5 fields, not 6 ('b,10,1,PA,21000101')",
+        "  row 4: 7 fields, not 6 ('c,10,1,PA,21000101,1,1')",
+        "  row 5: 2 fields, not 6 ('d,1')",
+    ]
+    path.write_text(METADATA + 'a,10,1,"PA, erect",21000101,1\n\n')
+    assert read_metadata(path)["view"].tolist() == ["PA, erect"]
+
+
+def test_tables_of_nothing_and_of_other_text(tmp_path: Path) -> None:
+    for text, message in (
+        ("", "row 1 is empty"),
+        (METADATA, "no rows below"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read_metadata(table(tmp_path / "m.csv.gz", text))
+    latin = (METADATA + "a,10,1,PA,21000101,1\nb,10,1,caf\xe9,21000101,1\n").encode("latin-1")
+    (tmp_path / "m.csv.gz").write_bytes(gzip.compress(latin))
+    with pytest.raises(InputError, match=r"row 3: not UTF-8 text, byte 10"):
+        read_metadata(tmp_path / "m.csv.gz")
+    # A packed table under a plain name is a table all the same.
+    (tmp_path / "m.csv").write_bytes(gzip.compress((METADATA + "a,10,1,,21000101,\n").encode()))
+    assert len(read_metadata(tmp_path / "m.csv")) == 1
+
+
+def test_tables_that_do_not_belong_together(tmp_path: Path) -> None:
+    metadata = table(tmp_path / "m.csv.gz", METADATA + "a,10,1,PA,21000101,1\n")
+    other = table(tmp_path / "s.csv.gz", SPLIT + "x,1,10,train\n")
+    with pytest.raises(InputError, match=r"m\.csv\.gz and .*s\.csv\.gz: no image stands in both"):
+        read_images(metadata, other)
+    other = table(tmp_path / "s.csv.gz", SPLIT + "b,1,10,train\na,2,10,train\n")
+    with pytest.raises(
+        InputError, match=r"another study_id in row 2 of the metadata than in row 3"
+    ):
+        read_images(metadata, other)
+
 
 def test_every_day_of_the_calendar_and_no_other(tmp_path: Path) -> None:
     first, days = datetime.date(2099, 12, 1), 2000

@@ -33,7 +33,7 @@ def pair(
     json: Json = False,
 ) -> None:
     """Find each image's prior image. OUTPUT.json beside the table records the options."""
-    from libra_bench.core.files import sha256_of, write_atomic, write_json
+    from libra_bench.core.files import sha256_of, write_json
     from libra_bench.data import pairing
 
     if output is None and not compare:
@@ -60,7 +60,7 @@ def pair(
                 str(file): sha256_of(file) for file in (metadata, split_file, exclude) if file
             },
         }
-        write_atomic(output, paired[COLUMNS].to_csv(index=False))
+        pairing.write_csv(paired[COLUMNS], output)
         write_json(output.with_name(output.name + ".json"), record)
         left = len(images) - len(paired)
         say(

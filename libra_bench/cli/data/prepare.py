@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from libra_bench.cli.console import count_progress, print_json, say, table
+from libra_bench.cli.console import count_progress, print_json, say, table, warn
 from libra_bench.cli.data import common
 from libra_bench.cli.options import Json
 
@@ -48,7 +48,7 @@ def mimic_cxr(
     from libra_bench.core.names import unknown_name
     from libra_bench.data.checksums import check
     from libra_bench.data.mimic import Choice
-    from libra_bench.data.prepare import DROPPED, prepare
+    from libra_bench.data.prepare import DROPPED, NO_IMAGES, prepare
 
     if section not in ("findings", "impression"):
         raise unknown_name("section", section, ("findings", "impression"))
@@ -75,10 +75,14 @@ def mimic_cxr(
             choice,
             reports=reports,
             resume=resume,
-            on_images=lambda done, _: show(done),
+            on_images=show,
         )
     if checksums:
         log.unlink(missing_ok=True)
+    if manifest["images"] == NO_IMAGES:
+        warn(f"images below {root}: {manifest['images']}")
+    if not any(one["examples"] for one in manifest["counts"].values()):
+        warn(f"no study can be used; {output / DROPPED} says why of each")
     if json:
         print_json(manifest)
         return

@@ -31,7 +31,7 @@ def stats(
 ) -> None:
     """Patients, studies, images; priors by policy and the days between; sections present."""
     from libra_bench.data.collection import describe
-    from libra_bench.data.collection_page import tables, write_figure
+    from libra_bench.data.collection_page import remarks, tables, write_figure
     from libra_bench.data.reports import read_reports
 
     images = common.read_images(metadata, split_file)
@@ -50,9 +50,8 @@ def stats(
         return
     for title, columns, rows in tables(figures):
         table(columns, rows, title)
-    say(f"The claim is {figures['repeated']['claim']['certainty']}.")
-    if "published" not in figures:
-        say("This is not the whole collection: no published counts stand beside its own.")
+    for sentence in remarks(figures):
+        say(sentence)
 
 
 def _counted(items: Iterable[Item], show: Callable[[int], None]) -> Iterator[Item]:

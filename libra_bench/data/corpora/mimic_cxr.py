@@ -19,6 +19,7 @@ from libra_bench.data.mimic import (
     Choice,
     Collection,
     LeftOut,
+    any_image,
     choose,
     examples,
     report_reader,
@@ -50,13 +51,12 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     images = collection.images
     images = images[images["split"] == split] if split else images
     paired, unused = choose(images, choice)
-    read = report_reader(root)
-    found, left = _sorted_out(examples(root, paired, choice, read))
     notes = []
-    if not found and any("missing" in one.reason for one in left):
+    if len(paired) and not any_image(root, paired):
         # Reports and tables alone serve systems that look at no image.
-        found, left = _sorted_out(examples(root, paired, replace(choice, trust_images=True), read))
+        choice = replace(choice, trust_images=True)
         notes.append(f"no image is there below {root}: only systems that look at none can run")
+    found, left = _sorted_out(examples(root, paired, choice, report_reader(root)))
     left += unused + [LeftOut("", "", "", image, ONE_TABLE) for image in collection.lonely]
     return Cohort(
         name="mimic-cxr",

@@ -2,9 +2,9 @@
 `StanfordAIMI/rrg24-shared-task-bionlp`, and others of their form.
 
 A column is found by its name, among the names in `COLUMNS`; what was taken for what is recorded.
-Those of MIMIC-CXR-RRG (`findings_section`, `main_image`, `dicom_id`, ...) are known from code that
-reads it, but for its prior images; a set without a known section or image is refused with the
-columns it has.
+Those of MIMIC-CXR-RRG (`findings_section`, `main_image`, `prior_image`, `default_prompt`,
+`dicom_id`, ...) are known from Libra's README and other code that reads it; a set without a known
+section or image is refused with the columns it has.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "study_id": ("study_id",),
     "view": ("view", "ViewPosition", "view_position"),
     "source": ("source",),
-    "text": ("question", "prompt"),
+    "text": ("question", "prompt", "default_prompt"),
     "findings": ("findings", "findings_section", "section_findings"),
     "impression": ("impression", "impression_section", "section_impression"),
     **{name: (name, f"{name}_section") for name in CONTEXT},

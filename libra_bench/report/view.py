@@ -20,7 +20,7 @@ FAILURES_SHOWN = 50
 
 @dataclass(frozen=True)
 class Group:
-    """One column of the subgroup table."""
+    """One row of the subgroup table."""
 
     label: str
     n: int
@@ -144,16 +144,29 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [(label, value) for label, value in parts.items() if value]
 
 
+_GROUPS = {
+    ("has_prior", "True"): "with prior",
+    ("has_prior", "False"): "without prior",
+    ("abnormal", "True"): "abnormal",
+    ("abnormal", "False"): "normal",
+}
+_RANGES = {
+    "days_to_prior": "{} days since the prior",
+    "reference_words": "{} words in the reference",
+}
+
+
 def _groups(run: Run) -> list[Group]:
-    labels = {("has_prior", "True"): "with prior", ("has_prior", "False"): "without prior"}
     return [
-        Group(
-            labels.get((group.column, group.value), f"{group.column} {group.value}"),
-            group.n,
-            group.metrics,
-        )
+        Group(_label(group.column, group.value), group.n, group.metrics)
         for group in run.summary.subgroups
     ]
+
+
+def _label(column: str, value: str) -> str:
+    if column in _RANGES:
+        return _RANGES[column].format(value)
+    return _GROUPS.get((column, value), f"{column} {value}")
 
 
 def _pairs(run: Run) -> tuple[Figure | None, list[Pair]]:

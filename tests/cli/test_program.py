@@ -14,6 +14,8 @@ import pytest
 
 EXIT = {"done": 0, "failed": 1, "input": 2, "regression": 3, "failures": 4, "interrupted": 130}
 QUICK = ("--metrics", "bleu,rouge_l,temporal_f1", "--max-new-tokens", "12", "--trials", "50")
+# One report after the other, so that there is a time between the first and the last of them.
+QUICK += ("--batch-size", "1")
 
 
 def program(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -64,6 +66,7 @@ def test_run_folder_is_complete(finished: Path) -> None:
     assert names == {
         "manifest.json",
         "examples.jsonl",
+        "dropped.csv",
         "predictions.jsonl",
         "scores.parquet",
         "summary.json",

@@ -21,8 +21,40 @@ Data = Annotated[
         "(or Libra's training JSON), parquet:DIR.",
     ),
 ]
+
+
+def _base(value: Path | None) -> Path | None:
+    """The folder of a base that was given by folder, by name or by repository."""
+    if value is None or value.is_dir():
+        return value
+    from libra_bench.core.errors import InputError, MissingResourceError
+    from libra_bench.model import zoo
+
+    name = str(value)
+    if name in zoo.ZOO:
+        zoo.require(zoo.ZOO[name])
+        found = zoo.is_present(zoo.ZOO[name])
+    else:
+        found = zoo.locate(name)
+    if found is not None:
+        return found
+    if name.count("/") == 1 and not value.is_absolute():
+        raise MissingResourceError(
+            f"--model-base {name}: no such folder, and no repository of that name on this machine",
+            zoo.how_to_get(name),
+        )
+    raise InputError(f"--model-base {name}: no such folder")
+
+
+NeededBase = Annotated[
+    Path, typer.Option("--model-base", help="The checkpoint that it belongs to.", callback=_base)
+]
 ModelBase = Annotated[
-    Path | None, typer.Option(help="The base checkpoint under a LoRA adapter or a connector.")
+    Path | None,
+    typer.Option(
+        help="The base checkpoint under a LoRA adapter or a connector: folder or name.",
+        callback=_base,
+    ),
 ]
 VisionTower = Annotated[
     Path | None, typer.Option(help="The vision tower's folder, where it lies elsewhere.")

@@ -72,7 +72,7 @@ def train(
 
 def merge(
     model: Annotated[Path, typer.Option(help="An adapter or a connector, as `train` leaves it.")],
-    model_base: Annotated[Path, typer.Option(help="The checkpoint that it belongs to.")],
+    model_base: options.NeededBase,
     output: Annotated[Path, typer.Option(help="Folder for the whole model.")],
     vision_tower: options.VisionTower = None,
     dtype: options.Dtype = "auto",

@@ -188,6 +188,8 @@ def _validator(
 
 def _module(loaded: LoadedModel, arguments: LibraTrainingArguments) -> TrainedLibra:
     model = loaded.model
+    # What training reads once need not be kept; checkpointing could not keep it.
+    model.language_model.config.use_cache = False
     if arguments.attn_implementation:
         model.language_model.set_attn_implementation(arguments.attn_implementation)
     if arguments.quantization:

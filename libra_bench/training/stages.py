@@ -148,8 +148,9 @@ def _refuse(message: str) -> None:
 
 def _precision() -> dict[str, Any]:
     """bfloat16 where a GPU computes in it; a CPU trains in float32."""
-    on_gpu = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return {"bf16": True, "tf32": True} if on_gpu else {}
+    if not torch.cuda.is_available():
+        return {"dataloader_pin_memory": False}
+    return {"bf16": True, "tf32": True} if torch.cuda.is_bf16_supported() else {}
 
 
 def _check(arguments: LibraTrainingArguments, validated: bool) -> None:

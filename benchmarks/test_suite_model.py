@@ -31,6 +31,7 @@ def test_engine(arithmetic: Any, engine: str, beams: int) -> None:
     assert [len(ids) for ids in answers] == [8, 8]
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("stage", ["align", "finetune"])
 def test_training_step(arithmetic: Any, stage: str) -> None:
     """At the shape for a CPU, whose image has Libra's own 1,369 vectors: seconds a step."""

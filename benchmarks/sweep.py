@@ -3,11 +3,15 @@
 A disturbed record (`Record.disturbed`: uneven repetitions, or a busy machine) is measured again,
 and taken away where that does not help. No record is chosen by its value.
 
-    python benchmarks/sweep.py cpu reports/perf      # minutes on two cores, the small shape
-    python benchmarks/sweep.py gpu reports/perf      # Libra-7B's shape in bfloat16, random weights
-    libra-bench perf report --records reports/perf --output reports
+    python benchmarks/sweep.py cpu reports/perf --pages reports   # minutes on two cores
+    python benchmarks/sweep.py gpu reports/perf --pages reports   # Libra-7B's shape in bfloat16
 
-A run that fails (out of memory, say) is told and left out; the others go on.
+A run that fails (out of memory, say) is told and left out; the others go on, and the pages are
+written. What stands behind `--` is handed to each `perf measure` and prevails, so that the whole
+GPU suite can be tried at a small shape without a GPU:
+
+    python benchmarks/sweep.py gpu trial -- --shape micro --device cpu --dtype float32 \\
+        --tokens 2 --seconds 0 --repetitions 1 --warm-up 0
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import argparse
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from libra_bench.perf.record import read
@@ -86,11 +90,10 @@ def gpu() -> Iterator[tuple[str, Arguments]]:
 
 def measured(path: Path, arguments: Arguments) -> bool:
     """Measure into `path`; whether an undisturbed record lies there now."""
-    # A process each: its peak memory is its own.
-    command = [sys.executable, "-m", "libra_bench", "perf", "measure", *arguments]
     path.unlink(missing_ok=True)
     for _ in range(ATTEMPTS):
-        if subprocess.run([*command, "--output", str(path)], check=False).returncode:
+        # A process each: its peak memory is its own.
+        if not libra_bench("measure", *arguments, "--output", str(path)):
             return False
         if not read(path).disturbed:
             return True
@@ -99,24 +102,40 @@ def measured(path: Path, arguments: Arguments) -> bool:
     return False
 
 
-def main() -> None:
-    """Run what is missing."""
+def libra_bench(*arguments: str) -> bool:
+    """Run a `perf` command; whether it went well."""
+    command = [sys.executable, "-m", "libra_bench", "perf", *arguments]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Run what is missing, then write the pages."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("suite", choices=("cpu", "gpu"))
+    parser.add_argument("suite", choices=SUITES)
     parser.add_argument("folder", type=Path)
-    options = parser.parse_args()
+    parser.add_argument("--pages", type=Path, help="a folder for README.md, perf.html and figures")
+    words = list(sys.argv[1:] if given is None else given)
+    own = words.index("--") if "--" in words else len(words)
+    options, more = parser.parse_args(words[:own]), words[own + 1 :]
     options.folder.mkdir(parents=True, exist_ok=True)
     failed = []
-    runs = list({"cpu": cpu, "gpu": gpu}[options.suite]())
+    runs = list(SUITES[options.suite]())
     for number, (name, arguments) in enumerate(runs, start=1):
         path = options.folder / f"{name}.json"
         if path.exists() and not read(path).disturbed:
             continue
         print(f"{number} of {len(runs)}: {name}", file=sys.stderr, flush=True)
-        if not measured(path, arguments):
+        if not measured(path, [*arguments, *more]):
             failed.append(name)
+    if options.pages is not None:
+        pages = ("--records", str(options.folder), "--output", str(options.pages))
+        if not libra_bench("report", *pages):
+            failed.append("the pages")
     if failed:
         raise SystemExit(f"not measured: {', '.join(failed)}")
+
+
+SUITES = {"cpu": cpu, "gpu": gpu}
 
 
 if __name__ == "__main__":

@@ -43,15 +43,30 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table on stdout, for people: first column left, the others right."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str | None = None,
+    figures: Sequence[str] = (),
+) -> None:
+    """A table on stdout, for people: first column left, the others right unless they hold words.
+
+    Args:
+        figures: columns that hold figures though there are letters in them; they are not folded.
+    """
     from rich.console import Console
     from rich.table import Table
 
     grid = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
+        known = column in figures
         wordy = index == 0 or any(any(c.isalpha() for c in row[index]) for row in rows)
-        grid.add_column(column, justify="left" if wordy else "right", overflow="fold")
+        grid.add_column(
+            column,
+            justify="left" if wordy and not known else "right",
+            overflow="fold",
+            min_width=max((len(row[index]) for row in rows), default=0) if known else None,
+        )
     for row in rows:
         grid.add_row(*row)
     Console(highlight=False).print(grid, markup=False)

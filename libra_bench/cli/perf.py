@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from libra_bench.cli import options
-from libra_bench.cli.console import number, print_json, say, steps_progress, table, warn
+from libra_bench.cli import options, perf_show
+from libra_bench.cli.console import print_json, say, steps_progress
+from libra_bench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from libra_bench.perf.measuring import Subject
-    from libra_bench.perf.plan import Plan
     from libra_bench.perf.projection import Workload
-    from libra_bench.perf.record import Record
 
 app = typer.Typer(no_args_is_help=True, help="Throughput and cost: measure, table, plan, report.")
 
@@ -36,6 +34,7 @@ ALL_GPUS = "h100-sxm,h100-pcie,h200,a100,l40s,a6000"
 
 @app.command("plan")
 def plan(
+    context: typer.Context,
     scenario: Annotated[
         str | None, typer.Option(help="`guide`: an often repeated calculation, and its premises.")
     ] = None,
@@ -43,7 +42,11 @@ def plan(
         str, typer.Option(help="align, finetune, both, or evaluate: writing reports.")
     ] = "evaluate",
     samples: Annotated[
-        int | None, typer.Option(help="Training samples, or reports: 2461, the test set, if unset.")
+        int | None,
+        typer.Option(
+            help="Training samples, or reports. If unset Libra's own: its training data, whose "
+            "hours are published, or the 2461 reports of the test set."
+        ),
     ] = None,
     gpu: Annotated[
         str, typer.Option(help="Names with commas; the first is the baseline.")
@@ -72,16 +75,18 @@ def plan(
 ) -> None:
     """Days, dollars, memory and energy of a job, and which GPU to take."""
     from libra_bench.perf import plan as planning
+    from libra_bench.perf import scenario as scenarios
     from libra_bench.perf.hardware import assumption, read_prices
     from libra_bench.perf.record import read_folder
     from libra_bench.perf.shape import named
 
     if scenario is not None:
-        made = planning.scenario(scenario)
+        made = scenarios.named(scenario)
+        _refuse_beside(context, "scenario", ("json", "details"))
     else:
         job = planning.Job(
             task=stage,
-            samples=samples if samples is not None else planning.default_samples(stage),
+            samples=samples,
             shape=named(shape),
             epochs=planning.EPOCHS if epochs is None else dict.fromkeys(planning.EPOCHS, epochs),
             batch=batch,
@@ -110,42 +115,20 @@ def plan(
         }
         print_json(made.brief() | (extra if details else {}))
     else:
-        _show_plan(made)
+        perf_show.plan(made)
 
 
-def _show_plan(made: Plan) -> None:
-    columns = ("GPU", "hours", "days", "USD", "basis", "memory", "energy", "speed-up", "break-even")
-    rows = []
-    for one in made.scenarios:
-        memory = "–"
-        if one.memory_gigabytes is not None:
-            memory = f"{one.memory_gigabytes:.0f} GB{'' if one.fits else ': does not fit'}"
-        rows.append(
-            (
-                one.label,
-                number(one.hours, 1),
-                number(one.days),
-                number(one.cost_usd),
-                one.basis,
-                memory,
-                f"{one.kilowatt_hours:,.1f} kWh",
-                "" if one.speedup is None else f"{one.speedup:.2f}×",
-                "" if one.break_even_speedup is None else f"{one.break_even_speedup:.2f}×",
-            )
-        )
-    table(columns, rows)
-    say("")
-    say(made.recommendation())
-    say(
-        "A GPU saves money only where its speed-up exceeds the break-even: the ratio of the prices."
-    )
-    for one in made.scenarios:
-        paid = f". {one.usd_per_hour:g} USD an hour: {one.price_source}" if one.usd_per_hour else ""
-        say(f"  {one.label}: {one.basis}: {one.how}{paid}")
-        for gap in one.gaps:
-            warn(gap)
-    for premise in made.assumes:
-        say(f"  assumed: {premise}")
+def _refuse_beside(context: typer.Context, option: str, allowed: tuple[str, ...]) -> None:
+    """Refuse options that were given beside `option` and would not count."""
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in (option, *allowed)
+        # By its name: typer brings an enumeration of its own.
+        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise InputError(f"--{option} has its own figures; {', '.join(given)} would not count")
 
 
 @app.command("table")
@@ -173,25 +156,11 @@ def cost_table(
     evaluation = tables.evaluation(
         chosen, named(shape), works, prices=offers, records=found, use=use
     )
-    training = tables.training(chosen, prices=offers, records=found, use=use)
+    training = tables.training(chosen, named(shape), prices=offers, records=found, use=use)
     if json:
         print_json({"evaluation": tables.as_json(evaluation), "training": tables.as_json(training)})
         return
-    for title, rows, columns in (
-        ("Evaluation", evaluation, tables.EVALUATION),
-        ("Training Libra-7B", training, tables.TRAINING),
-    ):
-        table(
-            ("GPU", "", *columns.values()),
-            [
-                (row.gpu, row.label, *(tables.text(row.cells[name]) for name in columns))
-                for row in rows
-            ],
-            title,
-        )
-    say("m measured · p published · ≈ projected; --json says how each cell came about")
-    for gap in tables.gaps([*evaluation, *training]):
-        warn(gap)
+    perf_show.costs(evaluation, training, shape, works[0])
 
 
 @app.command("report")
@@ -205,17 +174,41 @@ def report(
     from libra_bench.perf.page import write_pages
     from libra_bench.perf.record import read_folder
 
+    if output.exists() and not output.is_dir():
+        raise InputError(f"--output {output}: a folder was expected, and this is a file")
     for path in write_pages(output, read_folder(records) if records else {}, read_prices(prices)):
         say(f"wrote {path}")
+
+
+def _workload(engine: str, beams: int, tokens: int | None, side_by_side: int) -> Workload:
+    from libra_bench.core.names import unknown_name
+    from libra_bench.generation.engines import ENGINES
+    from libra_bench.perf.hardware import assumption
+    from libra_bench.perf.projection import Workload
+
+    if engine not in ENGINES:
+        raise unknown_name("engine", engine, ENGINES)
+    return Workload(
+        beams=beams,
+        new_tokens=tokens or int(assumption("new_tokens")),
+        prompt=int(assumption("prompt_tokens")),
+        side_by_side=side_by_side,
+        engine=engine,
+    )
 
 
 @app.command("measure")
 def measure(
     model: Annotated[
-        str | None, typer.Option(help="A name from `libra-bench models`, or a folder.")
+        str | None,
+        typer.Option(help="A name from `libra-bench models`, or a folder; libra-tiny if unset."),
     ] = None,
+    model_base: options.ModelBase = None,
+    vision_tower: options.VisionTower = None,
+    random_weights: options.RandomWeights = False,
     shape: Annotated[
-        str | None, typer.Option(help="Instead of a model: sizes with random weights.")
+        str | None,
+        typer.Option(help="Instead of a model, sizes: libra-7b, libra-3b, cpu, micro."),
     ] = None,
     stage: Annotated[
         str | None, typer.Option(help="align or finetune: training steps; else generation.")
@@ -237,7 +230,6 @@ def measure(
     attention: Annotated[str, typer.Option(help="sdpa, eager or flash_attention_2.")] = "sdpa",
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
-    random_weights: options.RandomWeights = False,
     output: Annotated[Path | None, typer.Option(help="The record, JSON.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -247,15 +239,30 @@ def measure(
     from libra_bench.perf.hardware import assumption
     from libra_bench.perf.measuring import Effort, use_attention
     from libra_bench.perf.record import write
+    from libra_bench.perf.subjects import from_model, from_shape
     from libra_bench.runs.environment import commit, versions
 
+    if model is not None and shape is not None:
+        raise InputError("--model and --shape: one of them was expected, not both")
+    if output is not None and output.is_dir():
+        raise InputError(f"--output {output}: a file was expected, and this is a folder")
     decoding = named_protocol(protocol, num_beams=num_beams)
     effort = Effort(repetitions, seconds, warm_up)
     environment = {"versions": versions(), "commit": commit()}
     prompt, answer = int(assumption("prompt_tokens")), int(assumption("answer_tokens"))
     with steps_progress("measuring") as step:
         step("building the model")
-        subject = _subject(model, shape, device, dtype, random_weights)
+        if shape is not None:
+            subject = from_shape(shape, device=device, dtype=dtype)
+        else:
+            subject = from_model(
+                model or "libra-tiny",
+                model_base=model_base,
+                vision_tower=vision_tower,
+                device=device,
+                dtype=dtype,
+                random_weights=random_weights,
+            )
         use_attention(subject.model, attention)
         step(f"{subject.model_id}, at least {repetitions} repetitions and {seconds:g} s")
         if stage is None:
@@ -288,59 +295,4 @@ def measure(
     if json:
         print_json(record.model_dump())
     else:
-        _show_record(record)
-
-
-def _show_record(record: Record) -> None:
-    settings = ", ".join(f"{name} {value}" for name, value in record.settings.items())
-    say(f"{record.model} on {record.device}, {record.dtype}, {record.attention}: {settings}")
-    rows = [
-        (name, "–" if value is None else f"{value:.4g}", record.gaps.get(name, ""))
-        for name, value in record.results.items()
-    ]
-    table(("figure", "value", "why not"), rows)
-    if record.random_weights:
-        say("random weights: these are times, nothing is said of quality")
-
-
-def _subject(
-    model: str | None, shape: str | None, device: str, dtype: str, random_weights: bool
-) -> Subject:
-    """The model to be measured: a checkpoint, or a shape with random weights."""
-    from libra_bench.core.errors import InputError
-    from libra_bench.model.loading import load_model, resolve_device, resolve_dtype
-    from libra_bench.perf.measuring import Subject
-    from libra_bench.perf.random_model import build
-    from libra_bench.perf.shape import named
-
-    if (model is None) == (shape is None):
-        raise InputError("one of --model and --shape was expected")
-    if model is not None:
-        loaded = load_model(model, device=device, dtype=dtype, random_weights=random_weights)
-        return Subject(
-            loaded.model,
-            loaded.model_id,
-            not loaded.trained,
-            loaded.eos_token_ids,
-            loaded.tokenizer.pad_token_id,
-        )
-    sizes = named(str(shape))
-    place, kind = resolve_device(device), resolve_dtype(dtype, device)
-    return Subject(build(sizes, device=str(place), dtype=kind), str(shape), True, [2], 0)
-
-
-def _workload(engine: str, beams: int, tokens: int | None, side_by_side: int) -> Workload:
-    from libra_bench.core.names import unknown_name
-    from libra_bench.generation.engines import ENGINES
-    from libra_bench.perf.hardware import assumption
-    from libra_bench.perf.projection import Workload
-
-    if engine not in ENGINES:
-        raise unknown_name("engine", engine, ENGINES)
-    return Workload(
-        beams=beams,
-        new_tokens=tokens or int(assumption("new_tokens")),
-        prompt=int(assumption("prompt_tokens")),
-        side_by_side=side_by_side,
-        engine=engine,
-    )
+        perf_show.record(record)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from libra_bench.core.errors import InputError
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a `name` that is no `kind`: what was meant, perhaps, and what there is."""
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], near: Sequence[str] = ()
+) -> InputError:
+    """The error for a `name` that is no `kind`: what was meant, perhaps, and what there is.
+
+    Args:
+        near: names that are likelier meant than those of similar spelling.
+    """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    meant = f" Did you mean {near[0]!r}?" if near else ""
+    likely = list(near) or difflib.get_close_matches(name, names, n=1)
+    meant = f" Did you mean {' or '.join(map(repr, likely))}?" if likely else ""
     return InputError(f"unknown {kind} {name!r}.{meant} Known: {', '.join(names)}")

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from libra_bench.perf import projection
-from libra_bench.perf.hardware import Gpu, Price, assumption, find_gpu, price_of, table
+from libra_bench.perf import count_training, projection
+from libra_bench.perf.cells import (
+    BATCH,
+    Cell,
+    measured,
+    no_price,
+    no_room,
+    text,
+    training_hours,
+    training_step,
+)
+from libra_bench.perf.hardware import Gpu, Price, assumption, find_gpus, price_of, table
 from libra_bench.perf.projection import Utilisation, Workload
 from libra_bench.perf.record import Record
-from libra_bench.perf.shape import ModelShape, named
+from libra_bench.perf.shape import ModelShape
 
-MARKS = {"measured": "m", "published": "p", "projected": "≈"}
 HOUR = 3600
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A figure and where it comes from; without a figure `how` is the reason."""
-
-    value: float | None
-    basis: Literal["measured", "published", "projected"] | None
-    how: str
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ def evaluation(
     """Rows of evaluation: measured where a record fits, projected elsewhere.
 
     Raises:
-        InputError: an unknown GPU.
+        InputError: an unknown GPU, or none.
     """
     reports = table("published.json")["test_reports"]
     rows = []
-    for gpu in map(find_gpu, gpus):
+    for gpu in find_gpus(gpus):
         for work in works:
             rate = _rate(gpu, shape, work, records, use)
             price = price_of(gpu, prices)
@@ -82,53 +81,51 @@ def evaluation(
 
 def training(
     gpus: Sequence[str],
+    shape: ModelShape,
     *,
     prices: list[Price],
     records: dict[str, Record],
     use: Utilisation,
 ) -> list[Row]:
-    """Rows of training Libra-7B; hours of other GPUs follow from those published for one A6000.
+    """Rows of training; hours of other GPUs follow from those published for one A6000.
 
     Raises:
-        InputError: an unknown GPU.
+        InputError: an unknown GPU, or none.
     """
-    facts = table("published.json")
-    shape, home = named(facts["model"]), find_gpu(facts["gpu"])
+    lengths = int(assumption("prompt_tokens") + assumption("answer_tokens"))
     rows = []
-    for gpu in map(find_gpu, gpus):
-        cells = {}
-        for stage, told in facts["hours"].items():
-            own, there = (_step_seconds(one, shape, stage, use) for one in (gpu, home))
-            found = measured(
-                records, gpu, shape, "training", {"stage": stage, "batch": 16}, "samples_per_second"
-            )
-            text = f"{projection.bounds(own)}; {use}"
-            cells[f"{stage}_samples_per_second"] = found or Cell(
-                BATCH / projection.total(own), "projected", text
-            )
-            if gpu is home:
-                hours = Cell(float(told), "published", facts["source"])
+    for gpu in find_gpus(gpus):
+        cells: dict[str, Cell] = {}
+        for stage in count_training.STAGES:
+            needed = count_training.memory(shape, stage, batch=1, text=lengths, recompute=True)
+            wanted: dict[str, object] = {"stage": stage, "batch": BATCH}
+            rate = measured(records, gpu, shape, "training", wanted, "samples_per_second")
+            if rate is not None or gpu.holds(needed.total):
+                hours = training_hours(gpu, shape, stage, use)
             else:
-                ratio = projection.total(own) / projection.total(there)
-                how = f"{told} h on one {home.name} × {ratio:.3f}, the ratio of the projected steps"
-                hours = Cell(told * ratio, "projected", how)
+                rate = hours = Cell(None, None, no_room(stage, needed.total, gpu))
+            cells[f"{stage}_samples_per_second"] = rate or _training_rate(gpu, shape, stage, use)
             cells[f"{stage}_hours"] = hours
-        both = cells["align_hours"], cells["finetune_hours"]
-        summed = Cell(sum(one.value or 0.0 for one in both), both[0].basis, both[0].how)
-        cells["usd"] = _dollars(summed, price_of(gpu, prices), gpu)
+        both = [cells[f"{stage}_hours"] for stage in count_training.STAGES]
+        cells["usd"] = _dollars(_sum(both), price_of(gpu, prices), gpu)
         rows.append(Row(gpu.name, "both stages", {name: cells[name] for name in TRAINING}))
     return rows
 
 
-BATCH = 16
-"""Libra's own, in both stages."""
+def _training_rate(gpu: Gpu, shape: ModelShape, stage: str, use: Utilisation) -> Cell:
+    parts = training_step(gpu, shape, stage, use)
+    how = f"batch {BATCH}, recomputing; {projection.bounds(parts)}; {use}"
+    return Cell(BATCH / projection.total(parts), "projected", how)
 
 
-def _step_seconds(
-    gpu: Gpu, shape: ModelShape, stage: str, use: Utilisation
-) -> dict[str, projection.Part]:
-    text = int(assumption("prompt_tokens") + assumption("answer_tokens"))
-    return projection.training_step(shape, stage, gpu, use, batch=BATCH, text=text, recompute=True)
+def _sum(cells: Sequence[Cell]) -> Cell:
+    """All together; empty where one is, and projected where one is."""
+    values = [one.value for one in cells if one.value is not None]
+    if len(values) < len(cells):
+        return next(one for one in cells if one.value is None)
+    bases = {one.basis for one in cells}
+    hows = "; ".join(dict.fromkeys(one.how for one in cells))
+    return Cell(sum(values), bases.pop() if len(bases) == 1 else "projected", hows)
 
 
 def _rate(
@@ -140,34 +137,10 @@ def _rate(
         return found
     needed = projection.generation_memory(shape, work)
     if not gpu.holds(needed):
-        reason = f"{work} needs {needed / 1e9:.0f} GB, {gpu.name} has {gpu.gigabytes:g}"
-        return Cell(None, None, reason)
+        return Cell(None, None, no_room(str(work), needed, gpu))
     parts = projection.generation(shape, gpu, work, use)
     how = f"{work}; {projection.bounds(parts)}; {use}"
     return Cell(1 / projection.total(parts), "projected", how)
-
-
-def measured(
-    records: dict[str, Record],
-    gpu: Gpu,
-    shape: ModelShape,
-    kind: str,
-    wanted: dict[str, object],
-    result: str,
-) -> Cell | None:
-    """The best rate among records of this GPU, shape and work."""
-    fitting = [
-        (one.results[result] or 0.0, name)
-        for name, one in records.items()
-        if one.kind == kind
-        and one.gpu == gpu.id
-        and one.model_shape == shape
-        and wanted.items() <= one.settings.items()
-    ]
-    if not fitting:
-        return None
-    value, name = max(fitting)
-    return Cell(value, "measured", f"record {name}")
 
 
 def _inverse(rate: Cell, factor: float) -> Cell:
@@ -177,33 +150,30 @@ def _inverse(rate: Cell, factor: float) -> Cell:
 
 
 def _dollars(hours: Cell, price: tuple[float, str] | None, gpu: Gpu) -> Cell:
-    if price is None:
-        return Cell(None, None, f"no price of {gpu.name}; --prices FILE gives one")
     if hours.value is None:
         return hours
+    if price is None:
+        return Cell(None, None, no_price(gpu))
     how = f"{hours.how}; {price[0]:g} USD an hour, {price[1]}"
     return Cell(hours.value * price[0], hours.basis, how)
 
 
-def markdown(rows: Sequence[Row], columns: dict[str, str], first: str) -> str:
-    """A table whose cells carry m (measured), p (published) or ≈ (projected)."""
+def markdown(rows: Sequence[Row], columns: dict[str, str], first: str | None = None) -> str:
+    """A table whose cells carry m (measured), p (published) or ≈ (projected).
+
+    Args:
+        first: title of the column of labels; without one there is no such column.
+    """
+    names = ["GPU", *([first] if first else [])]
     lines = [
-        f"| GPU | {first} | {' | '.join(columns.values())} |",
-        f"|---|---|{'---:|' * len(columns)}",
+        f"| {' | '.join([*names, *columns.values()])} |",
+        f"|{'---|' * len(names)}{'---:|' * len(columns)}",
     ]
     for row in rows:
-        shown = [text(row.cells[name]) for name in columns]
-        lines.append(f"| {row.gpu} | {row.label} | {' | '.join(shown)} |")
+        shown = [row.gpu, *([row.label] if first else [])]
+        shown += [text(row.cells[name]) for name in columns]
+        lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
-
-
-def text(cell: Cell) -> str:
-    """A cell as people read it: three digits and its mark; a dash where there is none."""
-    if cell.value is None or cell.basis is None:
-        return "–"
-    value = cell.value
-    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
-    return f"{value:,.{digits}f} {MARKS[cell.basis]}"
 
 
 def gaps(rows: Sequence[Row]) -> list[str]:

@@ -32,10 +32,13 @@ class Cost:
 def encode(shape: ModelShape, images: int = 1) -> Cost:
     """The vision tower on `images` images."""
     tokens, width = shape.tower_tokens, shape.tower_width
-    linears = 2 * tokens * (4 * width**2 + 2 * width * shape.tower_mlp)
+    linears = 2 * tokens * shape.tower_block
     attention = 4 * tokens**2 * width
     embedding = 2 * shape.patches * 3 * shape.patch**2 * width
     flops = shape.tower_layers * (linears + attention) + embedding
+    if shape.pooling_head:
+        # One query looks at all positions.
+        flops += 4 * tokens * width * (width + 1) + 2 * (shape.tower_block - 2 * width**2)
     return Cost(images * flops, BYTES * shape.tower_parameters)
 
 

@@ -26,22 +26,49 @@ ADAM_BYTES = 28
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """One optimizer step.
+    """One optimizer step by parts.
 
     Attributes:
-        model: operations that the model needs.
-        recomputed: operations done again instead of keeping their results.
+        encode: the tower, forward only.
+        connect: the connector, and its backward pass where it is trained.
+        forward, backward: the language model with its head and adapters.
+        recompute: operations done again instead of keeping their results.
+        activations: bytes of activations and their gradients; no operations are counted for them.
         optimizer: Adam's pass over weights, gradients and moments.
+        launches: layers launched from Python, by part.
     """
 
-    model: Cost
-    recomputed: Cost
+    encode: Cost
+    connect: Cost
+    forward: Cost
+    backward: Cost
+    recompute: Cost
+    activations: Cost
     optimizer: Cost
+    launches: dict[str, float]
+
+    def parts(self) -> dict[str, Cost]:
+        """By name, in the order of work; what is not done is left out."""
+        named = {
+            "encode": self.encode,
+            "connect": self.connect,
+            "forward": self.forward,
+            "backward": self.backward,
+            "recompute": self.recompute,
+            "activations": self.activations,
+            "optimizer": self.optimizer,
+        }
+        return {name: cost for name, cost in named.items() if cost.flops or cost.bytes}
+
+    @property
+    def model(self) -> Cost:
+        """What the model needs, forward and backward."""
+        return self.encode + self.connect + self.forward + self.backward + self.activations
 
     @property
     def hardware(self) -> Cost:
         """What the device does, forward and backward."""
-        return self.model + self.recomputed
+        return self.model + self.recompute
 
 
 def step(
@@ -51,6 +78,7 @@ def step(
     batch: int,
     text: int,
     recompute: bool,
+    micro_batch: int = 1,
     rank: int = LORA_RANK,
     prior: bool = True,
 ) -> TrainingStep:
@@ -59,6 +87,7 @@ def step(
     Args:
         stage: `align` or `finetune`.
         text: positions of prompt and answer without the image.
+        micro_batch: samples at a time; all weights are read for each of these.
         prior: whether the second image is another one; upstream encodes two in any case.
 
     Raises:
@@ -66,37 +95,79 @@ def step(
     """
     check_stage(stage)
     tokens = text + shape.image_tokens
-    tower = count.encode(shape, 2 if prior else 1).flops
-    connector = count.connect(shape, prior=prior).flops
-    head = 2 * tokens * shape.hidden * shape.vocabulary
-    decoder = count.decoder(shape, tokens)
+    images = 2 if prior else 1
+    connect = count.connect(shape, prior=prior).flops
     # Linears go back once, for their inputs; attention twice: queries, keys, values, weights.
-    language = 2 * (decoder + head) + shape.layers * count.attention(shape, tokens, tokens)
+    forward = count.decoder(shape, tokens) + 2 * tokens * shape.hidden * shape.vocabulary
+    backward = forward + shape.layers * count.attention(shape, tokens, tokens)
     if stage == "align":
-        first_gate = _first_gate(shape) * (2 if prior else 1)
         # The gate's first layer looks at features that need no gradient.
-        flops = tower + 3 * connector - first_gate + language
+        connect = 3 * connect - _first_gate(shape) * images
         trained = shape.connector_parameters
     else:
         # Adapters go forward, and back for A and B and for their inputs.
-        flops = tower + connector + language + 3 * _lora_forward(shape, tokens, rank)
-        flops -= _first_inputs(shape, tokens, rank)
+        adapters = _lora_forward(shape, tokens, rank)
+        forward += adapters
+        backward += 2 * adapters - _first_inputs(shape, tokens, rank)
         trained = shape.lora_parameters(rank)
-    weights = BYTES * (shape.decoder_parameters + shape.tower_parameters)
-    # A layer is done again as far as something needs it; its last product's result nobody does.
+    passes = -(-batch // micro_batch)
+    weights = passes * BYTES * shape.decoder_parameters
+    again = _recomputed(shape, stage, tokens, rank) if recompute else 0
+    return TrainingStep(
+        encode=Cost(batch * count.encode(shape, images).flops, passes * count.encode(shape).bytes),
+        connect=Cost(batch * connect, passes * BYTES * shape.connector_parameters),
+        forward=Cost(batch * forward, weights),
+        backward=Cost(batch * backward, weights),
+        recompute=Cost(batch * again, weights if recompute else 0),
+        activations=Cost(0, batch * _activation_bytes(shape, stage, tokens, rank, recompute)),
+        optimizer=Cost(0, ADAM_BYTES * trained),
+        launches={
+            "encode": passes * images * shape.tower_layers,
+            "forward": passes * shape.layers,
+            "backward": passes * 2 * shape.layers,
+            "recompute": passes * shape.layers if recompute else 0,
+        },
+    )
+
+
+def _recomputed(shape: ModelShape, stage: str, tokens: int, rank: int) -> int:
+    """A layer is done again as far as something needs it; its last product's result nobody does."""
+    decoder = count.decoder(shape, tokens)
     width, out = shape.layer_linears[-1]
     if stage == "align":
-        again = decoder - shape.layers * 2 * tokens * width * out
-    else:
-        last = shape.layers * 2 * tokens * rank * out
-        again = decoder + _lora_forward(shape, tokens, rank) - last
-        # Checkpointing in transformers asks for the first layer's gradients as well.
-        again += _first_inputs(shape, tokens, rank)
-    return TrainingStep(
-        model=Cost(batch * flops, 2 * weights),
-        recomputed=Cost(batch * again if recompute else 0, weights if recompute else 0),
-        optimizer=Cost(0, ADAM_BYTES * trained),
-    )
+        return decoder - shape.layers * 2 * tokens * width * out
+    last = shape.layers * 2 * tokens * rank * out
+    # Checkpointing in transformers asks for the first layer's gradients as well.
+    first = _first_inputs(shape, tokens, rank)
+    return decoder + _lora_forward(shape, tokens, rank) - last + first
+
+
+def _activation_bytes(
+    shape: ModelShape, stage: str, tokens: int, rank: int, recompute: bool
+) -> float:
+    """Activations of one sample across the bus, an estimate from what a layer keeps.
+
+    Each is written and read going forward, read again going back, and its gradient written and
+    read; recomputing writes and reads it once more.
+    """
+    passes = 7 if recompute else 5
+    inside = shape.layers * _kept_inside(shape, stage, rank)
+    return tokens * (passes * inside + 2 * _logit_bytes(shape))
+
+
+def _kept_inside(shape: ModelShape, stage: str, rank: int) -> int:
+    """Bytes that a decoder layer keeps for its backward pass, per position."""
+    own, shared = shape.heads * shape.head_width, shape.key_value_heads * shape.head_width
+    inside = BYTES * (6 * shape.hidden + 2 * own + 2 * shared + 3 * shape.intermediate)
+    if stage == "finetune":
+        # Each adapter keeps its dropped-out input and its narrow inner vector.
+        inside += BYTES * sum(width + rank for width, _ in shape.layer_linears)
+    return inside
+
+
+def _logit_bytes(shape: ModelShape) -> int:
+    """Logits of one position: in bfloat16 and float32, with their gradient in float32."""
+    return (BYTES + 4 + 4) * shape.vocabulary
 
 
 def check_stage(stage: str) -> None:
@@ -123,7 +194,11 @@ def _lora_forward(shape: ModelShape, tokens: int, rank: int) -> int:
 
 def _first_inputs(shape: ModelShape, tokens: int, rank: int) -> int:
     """Gradients that q, k and v of the first layer need not make: what they read is frozen."""
-    return 2 * tokens * sum(width * (out + rank) for width, out in shape.layer_linears[:3])
+    return (
+        2
+        * tokens
+        * sum(width * (out + rank) for width, out in shape.layer_linears[: shape.readers])
+    )
 
 
 @dataclass(frozen=True)
@@ -158,13 +233,9 @@ def memory(
     """
     check_stage(stage)
     tokens = text + shape.image_tokens
-    own, shared = shape.heads * shape.head_width, shape.key_value_heads * shape.head_width
-    inside = BYTES * (6 * shape.hidden + 2 * own + 2 * shared + 3 * shape.intermediate)
-    if stage == "finetune":
-        # Each adapter keeps its dropped-out input and its narrow inner vector.
-        inside += BYTES * sum(width + rank for width, _ in shape.layer_linears)
+    inside = _kept_inside(shape, stage, rank)
     kept = shape.layers * BYTES * shape.hidden + inside if recompute else shape.layers * inside
-    logits = (BYTES + 4 + 4) * shape.vocabulary
+    logits = _logit_bytes(shape)
     # All hidden states of two images: the connector reads them.
     tower = 2 * BYTES * shape.tower_tokens * shape.tower_width * shape.tower_layers
     connector = 0.0

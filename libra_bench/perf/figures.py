@@ -135,8 +135,7 @@ def roofline(
             xs = [0.5, ridge, 5e4]
             ys = [min(gpu.flops, gpu.bandwidth * x) / 1e12 for x in xs]
             axes.plot(xs, ys, color=colour, linewidth=1.3, label=gpu.name)
-            for name, one in _parts(shape).items():
-                seconds = projection.project(one, gpu, use).seconds
+            for name, (one, seconds) in _parts(shape, gpu, use).items():
                 x, y = one.flops / one.bytes, one.flops / seconds / 1e12
                 axes.plot(x, y, "o", color=colour, markersize=4, markerfacecolor="none")
                 if gpu is find_gpu(gpus[0]):
@@ -157,23 +156,28 @@ def roofline(
     return draw
 
 
-def _parts(shape: ModelShape) -> dict[str, Cost]:
+def _parts(shape: ModelShape, gpu: Gpu, use: Utilisation) -> dict[str, tuple[Cost, float]]:
+    """What the parts cost, and their projected seconds."""
     prefix = 95 + shape.image_tokens
-    step = count_training.step(shape, "finetune", batch=16, text=223, recompute=True)
 
     def decode(engine: str, studies: int, beams: int) -> Cost:
         return count.decode_step(
             shape, studies=studies, beams=beams, prefix=prefix, suffix=64, engine=engine
         )
 
-    return {
+    costs = {
         "encode": count.encode(shape),
         "prefill": count.prefill(shape, prefix),
         "decode, fast, 8 × 10": decode("fast", 8, 10),
         "decode, reference, 1 × 10": decode("reference", 1, 10),
         "decode, greedy": decode("fast", 1, 1),
-        "training, stage 2": step.hardware,
     }
+    parts = {name: (one, projection.project(one, gpu, use).seconds) for name, one in costs.items()}
+    step = count_training.step(shape, "finetune", batch=16, text=223, recompute=True)
+    seconds = projection.total(
+        projection.training_step(shape, "finetune", gpu, use, batch=16, text=223, recompute=True)
+    )
+    return parts | {"training, stage 2": (step.hardware + step.optimizer, seconds)}
 
 
 def _measured_points(axes: Axes, record: Record, shape: ModelShape, gpu: Gpu, colour: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -72,16 +73,33 @@ def gpus() -> dict[str, Gpu]:
 
 
 def find_gpu(name: str) -> Gpu:
-    """The GPU of that id or name, in any case.
+    """The GPU of that id, name or driver's name, in any case.
 
     Raises:
         InputError: an unknown one; the nearest is offered.
     """
-    wanted = name.strip().lower().replace(" ", "-").replace("_", "-")
+    wanted = _plain(name)
     for one in gpus().values():
-        if wanted in (one.id, one.name.lower().replace(" ", "-")):
+        if wanted in (_plain(known) for known in (one.id, one.name, *one.devices)):
             return one
-    raise unknown_name("GPU", name, gpus())
+    # "h100" means one of its own, and not the h200 that differs by one letter.
+    begun = [known for known in gpus() if wanted and known.startswith(wanted)]
+    raise unknown_name("GPU", name, gpus(), near=begun)
+
+
+def find_gpus(names: Sequence[str]) -> list[Gpu]:
+    """The GPUs of these names, each once, in their order.
+
+    Raises:
+        InputError: none was named, or an unknown one.
+    """
+    if not names:
+        raise InputError(f"no GPU was named. Known: {', '.join(gpus())}")
+    return list({one.id: one for one in map(find_gpu, names)}.values())
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "-", name.strip().lower()).removeprefix("nvidia-")
 
 
 def gpu_of_device(device_name: str) -> Gpu | None:
@@ -93,8 +111,17 @@ def gpu_of_device(device_name: str) -> Gpu | None:
     return None
 
 
+EXAMPLE = (
+    '{"gpu": "a6000", "usd_per_hour": 0.5, "provider": "ours", "date": "2026-11-01", '
+    '"source": "invoice"}'
+)
+
+
 def read_prices(path: Path | None = None) -> list[Price]:
     """The packaged prices, or those of a file of the same form: a list of objects.
+
+    Args:
+        path: replaces the packaged prices; a GPU that it leaves out has no price.
 
     Raises:
         InputError: entries of another form, a price that is not positive, an unknown GPU; all
@@ -103,7 +130,7 @@ def read_prices(path: Path | None = None) -> list[Price]:
     rows = table("prices.json") if path is None else read_json(path)
     where = "prices.json" if path is None else str(path)
     if not isinstance(rows, list) or not rows:
-        raise InputError(f"{where}: a list of prices was expected")
+        raise InputError(f"{where}: a list of prices was expected, each as {EXAMPLE}")
     prices, faults = [], []
     for number, row in enumerate(rows, start=1):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -41,7 +42,7 @@ def measure(
     effort: Effort | None = None,
     environment: dict[str, Any],
 ) -> Record:
-    """Time whole reports of random studies, and the parts of the last repetition.
+    """Time whole reports of random studies, and their parts within.
 
     Args:
         decoding: the protocol; exactly `tokens` new tokens are forced.
@@ -50,7 +51,8 @@ def measure(
         environment: `versions` and `commit` of the record.
 
     Raises:
-        InputError: an unknown engine, or numbers that make no sense.
+        InputError: an unknown engine, numbers that make no sense, more tokens than the model has
+            positions.
         RunError: out of memory, or a clock that jumps.
     """
     if engine not in ENGINES:
@@ -58,12 +60,13 @@ def measure(
     if min(tokens, studies, side_by_side) < 1 or prompt < 2:
         raise InputError("tokens, studies and batch size must be at least 1, the prompt 2")
     decoding = replace(decoding, max_new_tokens=tokens, min_new_tokens=tokens)
-    shape, device = subject.shape, subject.model.device
+    shape, device = subject.counted_shape(prompt - 1 + tokens), subject.model.device
     cases = random_studies(shape, studies, prompt)
     generate = import_module(f"libra_bench.generation.engines.{engine}").generate
     abreast = min(side_by_side, studies) if engine == "fast" else 1
     latencies: list[float] = []
     delivered: list[int] = []
+    rounds: list[tuple[list[float], dict[str, list[float]]]] = []
     meter, spans = PowerMeter(device), Spans(Stopwatch(device))
 
     def work() -> None:
@@ -80,6 +83,10 @@ def measure(
             on_done=lambda place, ids: latencies.append(time.perf_counter() - began),
         )
         delivered[:] = [len(ids) for ids in answers]
+
+    def keep(_: int) -> None:
+        """A repetition that counts; one that is dropped leaves nothing."""
+        rounds.append((list(latencies), spans.seconds()))
 
     effort = effort or Effort()
     energy: list[float | None] = []
@@ -100,16 +107,16 @@ def measure(
                 repetitions=effort.repetitions,
                 min_seconds=effort.seconds,
                 warm_up=0,
+                on_done=keep,
             )
             energy.append(meter.joules())
-            parts = spans.seconds()
     except torch.OutOfMemoryError:
         raise RunError(
             f"out of memory with {abreast} studies side by side; a smaller --batch-size needs less"
         ) from None
     if set(delivered) != {tokens}:
         raise RunError(f"{tokens} tokens were forced, but {sorted(set(delivered))} delivered")
-    facts = common(subject, meter)
+    facts = common(subject, meter, effort)
     sizes: dict[str, Any] = {
         "studies": studies,
         "beams": decoding.num_beams,
@@ -120,18 +127,24 @@ def measure(
     needed = count.generation(shape, **sizes, side_by_side=abreast)
     done = count.generation(shape, **sizes, side_by_side=abreast, engine=engine)
     whole = found.median
+    waits = [seconds for times, _ in rounds for seconds in times]
+    sums = [{name: sum(times) for name, times in parts.items()} for _, parts in rounds]
+    steps = [seconds for _, parts in rounds for seconds in parts.get("decode", [])]
+    first = {name: statistics.median(one[name] for one in sums) / studies for name in _FIRST}
     values, gaps = rates(
         facts["gpu"], facts["dtype"], whole, needed=needed.total(), done=done.total()
     )
     results: dict[str, float | None] = {
         "reports_per_second": studies / whole,
-        "seconds_per_report_p50": quantile(latencies, 0.5),
-        "seconds_per_report_p90": quantile(latencies, 0.9),
+        "seconds_per_report_p50": quantile(waits, 0.5),
+        "seconds_per_report_p90": quantile(waits, 0.9),
         "tokens_per_second": studies * tokens / whole,
-        **{f"first_token_{part}": sum(parts[part]) / studies for part in _FIRST},
-        "first_token": sum(sum(parts[part]) for part in _FIRST) / studies,
-        "decode_step": sum(parts.get("decode", [])) / max(1, len(parts.get("decode", []))) or None,
-        "outside_the_model": whole - sum(sum(times) for times in parts.values()),
+        **{f"first_token_{name}": seconds for name, seconds in first.items()},
+        "first_token": sum(first.values()),
+        "decode_step": statistics.fmean(steps) if steps else None,
+        "outside_the_model": statistics.median(
+            seconds - sum(one.values()) for seconds, one in zip(found.seconds, sums, strict=True)
+        ),
         "peak_bytes": float(peak_bytes(device)),
         **values,
         "joules_per_report": None,
@@ -142,8 +155,8 @@ def measure(
         gaps["joules_per_report"] = meter.reason or "no NVML"
     else:
         # Dropped repetitions took energy as well.
-        rounds = len(found.seconds) + found.dropped
-        results["joules_per_report"] = (energy[1] - energy[0]) / (rounds * studies)
+        done_rounds = len(found.seconds) + found.dropped
+        results["joules_per_report"] = (energy[1] - energy[0]) / (done_rounds * studies)
     return Record(
         kind="generation",
         **facts,
@@ -157,7 +170,9 @@ def measure(
         },
         seconds=found.seconds,
         dropped=found.dropped,
-        parts=parts,
+        parts=rounds[-1][1],
+        part_seconds=sums,
+        latencies=[times for times, _ in rounds],
         results=results,
         gaps=gaps,
     )

@@ -97,7 +97,7 @@ def measure(
         raise InputError("batch, micro-batch and answer must be at least 1, the prompt 2")
     if batch % micro_batch:
         raise InputError(f"a batch of {batch} is not made of micro-batches of {micro_batch}")
-    shape, device = subject.shape, subject.model.device
+    shape, device = subject.counted_shape(prompt - 1 + answer), subject.model.device
     if stepper is None:
         trained = prepare(subject.model, stage, rank=rank, recompute=recompute)
         stepper = PlainStepper(subject, trained, micro_batch=micro_batch)
@@ -105,9 +105,14 @@ def measure(
     meter, spans = PowerMeter(device), Spans(Stopwatch(device))
     taken: Stepper = stepper
 
+    rounds: list[dict[str, list[float]]] = []
+
     def work() -> None:
         spans.marks.clear()
         taken.step(samples, spans)
+
+    def keep(_: int) -> None:
+        rounds.append(spans.seconds())
 
     effort = effort or Effort()
     reset_peak(device)
@@ -116,7 +121,12 @@ def measure(
             work()
         before = meter.joules()
         found = repeat(
-            work, device, repetitions=effort.repetitions, min_seconds=effort.seconds, warm_up=0
+            work,
+            device,
+            repetitions=effort.repetitions,
+            min_seconds=effort.seconds,
+            warm_up=0,
+            on_done=keep,
         )
         after = meter.joules()
     except torch.OutOfMemoryError:
@@ -124,9 +134,15 @@ def measure(
             f"out of memory with micro-batches of {micro_batch}; a smaller one, or --recompute, "
             "needs less"
         ) from None
-    facts = common(subject, meter)
+    facts = common(subject, meter, effort)
     counted = count_training.step(
-        shape, stage, batch=batch, text=prompt + answer - 1, recompute=recompute, rank=rank
+        shape,
+        stage,
+        batch=batch,
+        text=prompt + answer - 1,
+        recompute=recompute,
+        micro_batch=micro_batch,
+        rank=rank,
     )
     whole = found.median
     values, gaps = rates(
@@ -147,8 +163,8 @@ def measure(
     if before is None or after is None:
         gaps["joules_per_sample"] = meter.reason or "no NVML"
     else:
-        rounds = len(found.seconds) + found.dropped
-        results["joules_per_sample"] = (after - before) / (rounds * batch)
+        done_rounds = len(found.seconds) + found.dropped
+        results["joules_per_sample"] = (after - before) / (done_rounds * batch)
     return Record(
         kind="training",
         **facts,
@@ -164,7 +180,8 @@ def measure(
         },
         seconds=found.seconds,
         dropped=found.dropped,
-        parts=spans.seconds(),
+        parts=rounds[-1],
+        part_seconds=[{name: sum(times) for name, times in parts.items()} for parts in rounds],
         results=results,
         gaps=gaps,
     )

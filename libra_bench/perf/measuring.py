@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import resource
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,6 +47,34 @@ class Subject:
         """Its sizes."""
         return shape_of(self.model.config, self.model.vision_tower.encoder.config)
 
+    def counted_shape(self, positions: int) -> ModelShape:
+        """Its sizes, once they are known to be what operations are counted for.
+
+        Args:
+            positions: what the longest sequence takes, its image left out.
+
+        Raises:
+            InputError: matrices that the shape does not explain, or too long a sequence.
+        """
+        shape = self.shape
+        matrices = sum(
+            one.numel()
+            for name, one in self.model.language_model.named_parameters()
+            if one.ndim == 2 and "lora_" not in name
+        )
+        if matrices != shape.language_parameters:
+            kind = self.model.config.language.model_type
+            raise InputError(
+                f"operations of a {kind} are not counted here: its matrices hold {matrices:,} "
+                f"weights, its sizes explain {shape.language_parameters:,}"
+            )
+        length, room = positions + shape.image_tokens, self.model.config.context_length
+        if length > room:
+            raise InputError(
+                f"prompt, image and new tokens take {length} positions, {self.model_id} has {room}"
+            )
+        return shape
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -54,7 +85,7 @@ class Effort:
     warm_up: int = 1
 
     def __post_init__(self) -> None:
-        if self.repetitions < 1 or self.seconds < 0 or self.warm_up < 0:
+        if self.repetitions < 1 or not 0 <= self.seconds < math.inf or self.warm_up < 0:
             raise InputError("at least one repetition; seconds and warm-up must not be negative")
 
 
@@ -66,6 +97,11 @@ def use_attention(model: LibraModel, name: str) -> None:
     """
     if name not in ATTENTION:
         raise unknown_name("attention", name, ATTENTION)
+    if name == "flash_attention_2" and (model.device.type != "cuda" or model.dtype.itemsize != 2):
+        raise InputError(
+            f"--attention {name}: needs a GPU and bfloat16 or float16; the model is "
+            f"{str(model.dtype).removeprefix('torch.')} on {model.device.type}"
+        )
     try:
         model.language_model.set_attn_implementation(name)
     except (ImportError, ValueError) as error:
@@ -90,10 +126,20 @@ def device_name(device: torch.device) -> str:
     """The device in the driver's words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return platform.processor() or platform.machine()
+    return _cpu_facts().get("model name") or platform.processor() or platform.machine()
 
 
-def common(subject: Subject, meter: PowerMeter) -> dict[str, Any]:
+def _cpu_facts() -> dict[str, str]:
+    """What Linux says of the first processor: its name, its clock as it is now."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in lines[: lines.index("") if "" in lines else None])
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def common(subject: Subject, meter: PowerMeter, effort: Effort) -> dict[str, Any]:
     """Fields of a record that do not depend on the work."""
     device, language = subject.model.device, subject.model.language_model
     name = device_name(device)
@@ -109,6 +155,9 @@ def common(subject: Subject, meter: PowerMeter) -> dict[str, Any]:
             # Above the number of cores others were at work as well, and the times are too long.
             "load_average": os.getloadavg()[0],
             "cpus": os.cpu_count(),
+            "cpu_mhz": _cpu_facts().get("cpu MHz"),
+            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "effort": asdict(effort),
             "cuda": torch.version.cuda,
             **meter.facts(),
         },

@@ -9,16 +9,16 @@ from pathlib import Path
 from libra_bench.core.files import write_atomic
 from libra_bench.generation.engines import ENGINES
 from libra_bench.perf import cost_table, figures
-from libra_bench.perf import plan as planning
+from libra_bench.perf.cells import KEY, text
 from libra_bench.perf.cost_table import Row
 from libra_bench.perf.hardware import Price, gpus, table
 from libra_bench.perf.projection import Utilisation, Workload
 from libra_bench.perf.record import Record
+from libra_bench.perf.scenario import guide
 from libra_bench.perf.shape import named
 
 COMPARED = ("h100-sxm", "a6000")
 MODEL = "libra-7b"
-KEY = "m measured · p published · ≈ projected"
 
 
 def write_pages(output: Path, records: dict[str, Record], prices: list[Price]) -> list[Path]:
@@ -32,7 +32,7 @@ def write_pages(output: Path, records: dict[str, Record], prices: list[Price]) -
     evaluation = cost_table.evaluation(
         list(gpus()), shape, works, prices=prices, records=records, use=use
     )
-    training = cost_table.training(list(gpus()), prices=prices, records=records, use=use)
+    training = cost_table.training(list(gpus()), shape, prices=prices, records=records, use=use)
     drawn = {
         "throughput": (
             "Libra-7B, fast engine, 128 tokens: reports a second against studies side by side. "
@@ -53,10 +53,10 @@ def write_pages(output: Path, records: dict[str, Record], prices: list[Price]) -
             "What was measured, by model, engine and beams.",
             figures.measured(records),
         )
-    text = _markdown(
+    page = _markdown(
         evaluation, training, records, use, {name: one[0] for name, one in drawn.items()}
     )
-    files: dict[Path, str | bytes] = {output / "README.md": text}
+    files: dict[Path, str | bytes] = {output / "README.md": page}
     for name, (_, draw) in drawn.items():
         files[output / "figures" / f"{name}.png"] = figures.render(draw, "png")
     files[output / "perf.html"] = _html(
@@ -83,7 +83,7 @@ def _markdown(
 ) -> str:
     published = table("published.json")
     pictures = "\n".join(
-        f"![{text}](figures/{name}.png)\n\n{text}\n" for name, text in captions.items()
+        f"![{caption}](figures/{name}.png)\n\n{caption}\n" for name, caption in captions.items()
     )
     return f"""# Throughput and cost
 
@@ -98,7 +98,7 @@ Projections take the longest of three times for each part: operations, bytes and
 {cost_table.markdown(evaluation, cost_table.EVALUATION, "engine")}
 ## Training Libra-7B, batch 16
 
-{cost_table.markdown(training, cost_table.TRAINING, "")}
+{cost_table.markdown(training, cost_table.TRAINING)}
 Published: {published["source"]}. Hours of other GPUs are those hours times the ratio of the
 projected steps.
 
@@ -179,12 +179,17 @@ def _html(
         key=KEY,
         use=str(use),
         tables=[
-            ("Evaluation: Libra-7B, 10 beams, 128 new tokens", evaluation, cost_table.EVALUATION),
-            ("Training Libra-7B, batch 16", training, cost_table.TRAINING),
+            (
+                "Evaluation: Libra-7B, 10 beams, 128 new tokens",
+                evaluation,
+                cost_table.EVALUATION,
+                True,
+            ),
+            ("Training Libra-7B, batch 16", training, cost_table.TRAINING, False),
         ],
-        text=cost_table.text,
+        text=text,
         figures=drawn,
-        guide=planning.guide(),
+        guide=guide(),
         records=measured_rows(records),
         loaded=LOADED,
     )

@@ -130,12 +130,19 @@ def training_step(
     batch: int,
     text: int,
     recompute: bool,
+    micro_batch: int = 1,
 ) -> dict[str, Part]:
-    """Seconds of each part of one optimizer step."""
-    step = count_training.step(shape, stage, batch=batch, text=text, recompute=recompute)
+    """Seconds of each part of one optimizer step.
+
+    Products and the passes over activations are kernels of their own, one after the other: the
+    first are bound by arithmetic and the second by bandwidth, so both are parts.
+    """
+    step = count_training.step(
+        shape, stage, batch=batch, text=text, recompute=recompute, micro_batch=micro_batch
+    )
     return {
-        "forward and backward": project(step.hardware, gpu, use),
-        "optimizer": project(step.optimizer, gpu, use),
+        name: project(cost, gpu, use, launches=step.launches.get(name, 0.0))
+        for name, cost in step.parts().items()
     }
 
 
@@ -145,5 +152,8 @@ def total(parts: dict[str, Part]) -> float:
 
 
 def bounds(parts: dict[str, Part]) -> str:
-    """What binds each part, in words."""
-    return ", ".join(f"{name} {part.bound}-bound" for name, part in parts.items())
+    """What binds each part and how much of the time it takes, in words."""
+    whole = total(parts)
+    return ", ".join(
+        f"{name} {part.bound}-bound {part.seconds / whole:.0%}" for name, part in parts.items()
+    )

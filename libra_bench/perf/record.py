@@ -34,7 +34,7 @@ class Record(BaseModel):
     gpu: str | None
     """Id in the table of GPUs; None for a device that is not in it."""
     facts: dict[str, Any]
-    """Driver, clocks as found, threads."""
+    """Driver, clocks as found, threads, date, how long was measured."""
     versions: dict[str, str]
     commit: dict[str, Any] | None
     dtype: str
@@ -46,6 +46,10 @@ class Record(BaseModel):
     dropped: int
     parts: dict[str, list[float]]
     """Seconds of every call within the last repetition, by part."""
+    part_seconds: list[dict[str, float]] = []
+    """Of each repetition: seconds by part, all calls together."""
+    latencies: list[list[float]] = []
+    """Of each repetition: seconds until each report was there, from the start of the round."""
     results: dict[str, float | None]
     gaps: dict[str, str]
 

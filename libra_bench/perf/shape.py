@@ -25,6 +25,10 @@ class ModelShape:
         connector_layers: hidden states of the tower that the connector reads.
         skipped: positions of the tower that the connector does not read (the class token).
         tied_head: the head's weights are the embedding's.
+        fused: q, k and v are one linear, gate and up another, as in Phi-3.
+        gated_tower: the tower's MLP has a gate (SwiGLU); `tower_mlp` is its inner width.
+        pooling_head: an attention over all positions at the tower's end, as in SigLIP; it runs,
+            though nobody reads it.
     """
 
     tower_width: int
@@ -45,6 +49,9 @@ class ModelShape:
     connector: str = "TAC"
     connector_layers: int = 12
     tied_head: bool = False
+    fused: bool = False
+    gated_tower: bool = False
+    pooling_head: bool = False
 
     @property
     def patches(self) -> int:
@@ -63,9 +70,14 @@ class ModelShape:
 
     @property
     def layer_linears(self) -> list[tuple[int, int]]:
-        """(in, out) of a decoder layer's seven linears: q, k, v, o, gate, up, down."""
+        """(in, out) of a decoder layer's linears: q, k, v, o, gate, up, down; fused: four.
+
+        Down is the last, and the first `readers` look at the layer's input.
+        """
         own, shared = self.heads * self.head_width, self.key_value_heads * self.head_width
         hidden, wide = self.hidden, self.intermediate
+        if self.fused:
+            return [(hidden, own + 2 * shared), (own, hidden), (hidden, 2 * wide), (wide, hidden)]
         return [
             (hidden, own),
             (hidden, shared),
@@ -75,6 +87,11 @@ class ModelShape:
             (hidden, wide),
             (wide, hidden),
         ]
+
+    @property
+    def readers(self) -> int:
+        """How many linears look at a decoder layer's input."""
+        return 1 if self.fused else 3
 
     @property
     def layer_parameters(self) -> int:
@@ -94,9 +111,15 @@ class ModelShape:
 
     @property
     def tower_parameters(self) -> int:
-        """Weights of the tower's matrices."""
-        block = 4 * self.tower_width**2 + 2 * self.tower_width * self.tower_mlp
-        return self.tower_layers * block + 3 * self.patch**2 * self.tower_width
+        """Weights of the tower's matrices; a pooling head has a block's as well."""
+        blocks = self.tower_layers + self.pooling_head
+        return blocks * self.tower_block + 3 * self.patch**2 * self.tower_width
+
+    @property
+    def tower_block(self) -> int:
+        """Weights of one of the tower's layers."""
+        linears = 3 if self.gated_tower else 2
+        return 4 * self.tower_width**2 + linears * self.tower_width * self.tower_mlp
 
     @property
     def connector_parameters(self) -> int:
@@ -128,6 +151,11 @@ class ModelShape:
         return 2 * self.layers * self.key_value_heads * self.head_width * BYTES
 
 
+def names() -> list[str]:
+    """Names of the packaged shapes."""
+    return list(table("shapes.json"))
+
+
 def named(name: str) -> ModelShape:
     """A packaged shape: `libra-7b`, `libra-3b`, `cpu` (for two cores) or `micro` (for tests).
 
@@ -147,26 +175,22 @@ def shape_of(config: LibraConfig, tower: Any) -> ModelShape:
         tower: the vision encoder's configuration, as transformers knows it.
 
     Raises:
-        InputError: a tower or language model whose operations are not counted here.
+        InputError: a language model whose operations are not counted here.
     """
     language: Any = config.language
-    faults = []
-    if getattr(tower, "use_swiglu_ffn", False):
-        faults.append("towers with gated MLPs")
     if getattr(language, "num_experts", None) or getattr(language, "num_local_experts", None):
-        faults.append("mixtures of experts")
-    if faults:
-        raise InputError(f"FLOPs are not counted for {' and '.join(faults)}")
+        raise InputError(f"FLOPs are not counted for mixtures of experts ({language.model_type})")
     heads = language.num_attention_heads
+    siglip = "siglip" in tower.model_type
+    gated = bool(getattr(tower, "use_swiglu_ffn", False))
     return ModelShape(
         tower_width=tower.hidden_size,
         tower_layers=tower.num_hidden_layers,
         tower_heads=tower.num_attention_heads,
-        tower_mlp=getattr(tower, "intermediate_size", None)
-        or int(tower.hidden_size * tower.mlp_ratio),
+        tower_mlp=_tower_mlp(tower, gated),
         image=tower.image_size,
         patch=tower.patch_size,
-        class_tokens=0 if "siglip" in tower.model_type else 1,
+        class_tokens=0 if siglip else 1,
         skipped=1 if config.select_feature == "patch" else 0,
         connector=config.projector_type,
         connector_layers=tower.num_hidden_layers if config.select_layer == "all" else 1,
@@ -178,4 +202,18 @@ def shape_of(config: LibraConfig, tower: Any) -> ModelShape:
         head_width=getattr(language, "head_dim", None) or language.hidden_size // heads,
         vocabulary=language.vocab_size,
         tied_head=bool(getattr(language, "tie_word_embeddings", False)),
+        fused=language.model_type in FUSED,
+        gated_tower=gated,
+        pooling_head=siglip and bool(getattr(tower, "vision_use_head", True)),
     )
+
+
+FUSED = ("phi3",)
+"""Language models with one linear for q, k and v, and one for gate and up."""
+
+
+def _tower_mlp(tower: Any, gated: bool) -> int:
+    """Inner width of the tower's MLP; DINOv2 names a ratio, a gated one keeps two thirds of it."""
+    named = getattr(tower, "intermediate_size", None)
+    wide = named or int(tower.hidden_size * tower.mlp_ratio)
+    return (int(wide * 2 / 3) + 7) // 8 * 8 if gated and not named else wide

@@ -37,8 +37,11 @@ def prepare(
         model.connector.eval()
         add_adapters(model.language_model, rank)
     if recompute:
-        model.language_model.config.use_cache = False
-        model.language_model.gradient_checkpointing_enable({"use_reentrant": False})
+        language = model.language_model
+        language.config.use_cache = False
+        # Newer transformers know it by this name, and warn of the old one.
+        named = getattr(language, "activation_checkpointing_enable", None)
+        (named or language.gradient_checkpointing_enable)({"use_reentrant": False})
     return [one for one in model.parameters() if one.requires_grad]
 
 

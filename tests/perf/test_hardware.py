@@ -49,6 +49,15 @@ def test_other_devices_are_not_mistaken_for_one(device: str) -> None:
 def test_an_unknown_gpu_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="Did you mean 'h100-sxm'"):
         find_gpu("h100-sx")
+    with pytest.raises(InputError, match="Did you mean 'h100-sxm' or 'h100-pcie'"):
+        find_gpu("H100")
+    with pytest.raises(InputError, match="Known"):
+        find_gpu("")
+
+
+@pytest.mark.parametrize("name", ["A6000", "RTX A6000", "rtx_a6000", "NVIDIA RTX A6000"])
+def test_a_gpu_is_known_by_all_its_names(name: str) -> None:
+    assert find_gpu(name).id == "a6000"
 
 
 def test_every_gpu_has_a_dated_price_with_a_source() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from libra_bench.core.errors import InputError, RunError
 from libra_bench.generation.protocols import protocol
-from libra_bench.perf import cost_table, measure_generation, measure_training, timing
+from libra_bench.perf import cells, cost_table, measure_generation, measure_training, timing
 from libra_bench.perf.count import Cost
 from libra_bench.perf.hardware import find_gpu, gpus, read_prices
 from libra_bench.perf.measuring import Effort, Subject, rates, use_attention
@@ -70,6 +70,12 @@ def test_figures_follow_from_the_raw_timings() -> None:
     assert results["outside_the_model"] < whole
     assert results["mfu"] is None and "table of GPUs" in record.gaps["mfu"]
     assert results["joules_per_report"] is None and "NVML" in record.gaps["joules_per_report"]
+    # Raw timings of every repetition: how long each report took, and every part.
+    assert [len(times) for times in record.latencies] == [3, 3]
+    assert max(record.latencies[1]) <= record.seconds[1]
+    assert len(record.part_seconds) == 2
+    assert record.part_seconds[-1] == {name: sum(t) for name, t in record.parts.items()}
+    assert record.facts["effort"] == {"repetitions": 2, "seconds": 0.0, "warm_up": 0}
 
 
 def test_one_token_has_no_decode_step() -> None:
@@ -189,8 +195,30 @@ def test_training_refuses_uneven_batches_and_unknown_attention() -> None:
         measure_training.measure(subject(), "align", batch=4, micro_batch=3, environment=NOWHERE)
     with pytest.raises(InputError, match="Did you mean 'sdpa'"):
         use_attention(subject().model, "spda")
-    with pytest.raises(InputError, match="flash_attention_2"):
+    with pytest.raises(InputError, match="needs a GPU and bfloat16"):
         use_attention(subject().model, "flash_attention_2")
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_an_effort_without_an_end_is_refused(seconds: float) -> None:
+    with pytest.raises(InputError, match="seconds"):
+        Effort(seconds=seconds)
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused() -> None:
+    # 95 + 64 patches + 4,000 is above 4,096.
+    with pytest.raises(InputError, match="4159 positions, micro has 4096"):
+        generation(tokens=4000)
+    with pytest.raises(InputError, match="has 4096"):
+        measure_training.measure(subject(), "align", answer=4000, environment=NOWHERE)
+
+
+def test_matrices_that_the_shape_does_not_explain_are_refused() -> None:
+    measured = subject()
+    layer = measured.model.language_model.model.layers[0]
+    layer.another = torch.nn.Linear(2, 3, bias=False)
+    with pytest.raises(InputError, match="operations of a llama are not counted"):
+        measured.counted_shape(10)
 
 
 def as_h100(record: Record, **results: float) -> Record:
@@ -242,18 +270,29 @@ def test_what_does_not_fit_has_no_rate_and_says_why() -> None:
 
 def test_training_hours_of_an_a6000_are_the_published_ones() -> None:
     rows = cost_table.training(
-        ["a6000", "h100-sxm"], prices=[], records={}, use=Utilisation.assumed()
+        ["a6000", "h100-sxm"],
+        named("libra-7b"),
+        prices=[],
+        records={},
+        use=Utilisation.assumed(),
     )
     home, other = (row.cells for row in rows)
     assert (home["align_hours"].value, home["finetune_hours"].value) == (385, 213)
     assert home["align_hours"].basis == "published"
     assert other["align_hours"].basis == "projected"
+    # Slower than arithmetic alone would have it: passes over activations are bound by bandwidth.
     ratio = find_gpu("h100-sxm").flops / find_gpu("a6000").flops
-    assert other["align_hours"].value == pytest.approx(385 / ratio, rel=0.01)
+    assert 1.02 < other["align_hours"].value / (385 / ratio) < 1.2
+    assert "activations bandwidth-bound" in other["align_hours"].how
     # No price: the cell is empty and says why, never zero.
     assert home["usd"].value is None and "no price" in home["usd"].how
-    assert cost_table.text(home["usd"]) == "–"
+    assert cells.text(home["usd"]) == "–"
     assert len(cost_table.gaps(rows)) == 2
+    small = cost_table.training(
+        ["a6000"], named("libra-3b"), prices=[], records={}, use=Utilisation.assumed()
+    )
+    assert small[0].cells["align_hours"].value < 385
+    assert small[0].cells["align_hours"].basis == "projected"
 
 
 def test_files_that_are_no_records_are_refused(tmp_path: Path) -> None:

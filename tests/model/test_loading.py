@@ -157,3 +157,17 @@ def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     # A folder of that name under LIBRA_BENCH_MODELS is found, and is not taken for something else.
     shutil.copytree(TINY, tmp_path / "libra-v1.0-7b")
     assert load_model("libra-7b").model_id == "libra-7b"
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny: Path) -> None:
+    # transformers would build one that knows no word.
+    (tiny / "tokenizer.model").unlink()
+    with pytest.raises(InputError, match=r"no tokenizer in it \(tokenizer\.json"):
+        load_model(tiny, random_weights=True)
+
+
+def test_a_wrong_width_says_both_shapes(tiny: Path) -> None:
+    hidden = json.loads((tiny / "config.json").read_text())["hidden_size"]
+    change(tiny, hidden_size=hidden // 2)
+    with pytest.raises(InputError, match=rf"{hidden}.* in the file, .*{hidden // 2}.* expected"):
+        load_model(tiny)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,7 @@ def generate(
     on_done: Callable[[int, list[int]], None] | None = None,
     side_by_side: int = SIDE_BY_SIDE,
     static: bool | None = None,
+    during_step: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> list[list[int]]:
     """New token ids of each study, the end token included.
 
@@ -51,6 +53,7 @@ def generate(
         static: whether places stay when no study waits for them, so that the step keeps its
             shape; None for yes on a GPU, where the step is then captured, and no on a CPU, where
             an empty place costs as much as one in use.
+        during_step: makes a context for each decode step, for whoever takes its time.
     """
     hear = on_done or (lambda place, ids: None)
     if reason := cannot_serve(model, studies, decoding):
@@ -64,7 +67,7 @@ def generate(
     if not studies:
         return []
     static = model.device.type == "cuda" if static is None else static
-    run = _Run(model, studies, decoding, eos_token_ids, hear, static)
+    run = _Run(model, studies, decoding, eos_token_ids, hear, static, during_step)
     return run.all(min(side_by_side, len(studies)))
 
 
@@ -84,6 +87,7 @@ class _Run:
     eos: Sequence[int]
     hear: Callable[[int, list[int]], None]
     static: bool
+    during_step: Callable[[], AbstractContextManager[object]]
     answers: dict[int, list[int]] = field(default_factory=dict)
 
     def all(self, side_by_side: int) -> list[list[int]]:
@@ -113,7 +117,8 @@ class _Run:
                 chosen.keep(running)
                 tokens, holders = tokens[running], [holders[place] for place in running]
                 running = list(range(len(running)))
-            logits = step(tokens)
+            with self.during_step():
+                logits = step(tokens)
             tokens[running], origins = chosen.advance(running, logits[running])
             places.reorder(running, origins)
             for place in running:

@@ -15,7 +15,7 @@ and arithmetic allow (roofline). Both engines chose the same token ids, or the
 record says otherwise. The raw timings are in the JSON files. This page is generated from them by
 `python benchmarks/engines_page.py`.
 
-| record | device | decoding | reference | fast | speed-up | step / bound | equal ids | peak memory |
+| record | device | decoding | reference | fast | speed-up | step / bound | equal ids | memory |
 |---|---|---|---|---|---|---|---|---|
 """
 

@@ -1,6 +1,8 @@
 """The tree of answers behind each prompt, and which models and studies it can serve."""
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from libra_bench.generation.engines import fast, reference
 from libra_bench.generation.engines.serving import cannot_serve
 from libra_bench.generation.engines.shared_prefix import Places, attend
+from libra_bench.generation.engines.step import Step
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.model.loading import LoadedModel, load_model
@@ -94,6 +97,68 @@ def test_long_answers_outgrow_their_first_room(tiny: LoadedModel, static: bool) 
     expected = reference.generate(tiny.model, cases, decoding, **ends)
     answers = fast.generate(tiny.model, cases, decoding, side_by_side=2, static=static, **ends)
     assert answers == expected
+
+
+class Replays:
+    """Stands for a GPU: a captured step is run again on the tensors that it was captured with."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.captures = 0
+        self.replays = 0
+        self.seen: list[tuple[int, ...]] = []
+        """Addresses that each replay read, and how often they have been moved before."""
+        forward, outer = Step._forward, self
+
+        class Graph:
+            step: Step
+
+            def replay(self) -> None:
+                outer.replays += 1
+                places = self.step._places
+                read = (places.mask, places.positions, places._columns, *sum(places.stored, ()))
+                outer.seen.append((places.grown, *(one.data_ptr() for one in read)))
+                self.step._logits.copy_(forward(self.step))
+
+        @contextmanager
+        def graph(made: Graph) -> Iterator[None]:
+            yield
+            outer.captures += 1
+
+        def record(step: Step) -> None:
+            original(step)
+            step._graph.step = step  # type: ignore[union-attr]
+
+        class Stream:
+            def wait_stream(self, other: object) -> None:
+                pass
+
+        original = Step._record
+        monkeypatch.setattr(Step, "_record", record)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+        monkeypatch.setattr(torch.cuda, "graph", graph)
+        monkeypatch.setattr(torch.cuda, "Stream", Stream)
+        monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        monkeypatch.setattr(
+            fast, "Step", lambda model, places, capture: Step(model, places, capture=True)
+        )
+
+
+def test_a_step_reads_the_same_addresses_until_places_grow(
+    tiny: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = [study(seed, 8 + 3 * seed) for seed in range(3)]
+    decoding = Decoding(
+        "long", num_beams=3, no_repeat_ngram_size=3, max_new_tokens=60, min_new_tokens=60
+    )
+    ends: dict[str, Any] = {"eos_token_ids": [2], "pad_token_id": 0, "side_by_side": 2}
+    expected = fast.generate(tiny.model, cases, decoding, static=False, **ends)
+    gpu = Replays(monkeypatch)
+    assert fast.generate(tiny.model, cases, decoding, static=True, **ends) == expected
+    # Two studies side by side and then the third: twice 59 steps after the prefill.
+    assert gpu.replays == 118
+    assert len(set(gpu.seen)) == gpu.captures
+    assert 1 < gpu.captures < 10
 
 
 PLAIN = Decoding("plain", max_new_tokens=20)

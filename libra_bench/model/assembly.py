@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 CONNECTOR, TOWER = "model.mm_projector.", "model.vision_tower.vision_tower."
 # Older releases of transformers saved these tables, which are computed, not learned.
 COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
-# A whole CLIP or SigLIP checkpoint brings its text half along.
-TEXT_HALF = ("text_model.", "logit_", "text_projection", "visual_projection")
+# A whole CLIP or SigLIP checkpoint brings its text half along, a ViT its pooler.
+UNREAD = ("text_model.", "logit_", "text_projection", "visual_projection", "pooler.")
 
 
 def assemble(
@@ -108,7 +108,7 @@ def _encoder(tower: Path, inside: dict[str, Tensor]) -> nn.Module:
     else:
         state = inside or read_folder(tower)
     return _with_weights(
-        MODEL_MAPPING[type(settings)], settings, state, f"{tower}: the vision tower", TEXT_HALF
+        MODEL_MAPPING[type(settings)], settings, state, f"{tower}: the vision tower", UNREAD
     )
 
 

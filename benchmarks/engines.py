@@ -2,15 +2,17 @@
 
     python benchmarks/engines.py                                   # two CPU cores, 4 studies
     python benchmarks/engines.py --shape 7b --device cuda --dtype bfloat16 --tokens 128 \
-        --studies 16 --reference-studies 2 --no-equal              # a GPU
+        --studies 32 --side-by-side 16 --reference-studies 2 --no-equal \
+        --json reports/engines/h100-sxm-7b.json                    # a GPU
 
-The timed part is repeated; all raw timings are kept. Weights are random: nothing here is a result
-of quality.
+On a known GPU the decode step stands beside its roofline. The timed part is repeated; all raw
+timings are kept. Weights are random: nothing here is a result of quality.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import platform
 import resource
@@ -26,7 +28,12 @@ from shapes import SHAPES, build, studies
 
 from libra_bench.generation.engines import fast, reference
 from libra_bench.generation.protocols import Decoding
+from libra_bench.perf.count import decode_step
+from libra_bench.perf.hardware import Gpu, gpu_of_device
+from libra_bench.perf.timing import Spans, Stopwatch
 
+PROMPT = 96
+"""Ids of each prompt."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -45,13 +52,14 @@ def main() -> None:
         print(name, json.dumps(show), file=sys.stderr)
     slow, quick = records["reference"], records["fast"]
     compared = min(len(slow["ids"]), len(quick["ids"]))
-    record = {
+    record: dict[str, Any] = {
         "shape": options.shape,
         "device": device_name(options.device),
         "dtype": options.dtype,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "transformers": importlib.metadata.version("transformers"),
         "decoding": decoding(options).signature(),
         "records": {
             name: {key: value for key, value in one.items() if key != "ids"}
@@ -61,6 +69,9 @@ def main() -> None:
         "speedup": quick["reports_per_second"] / slow["reports_per_second"],
         "memory_ratio": quick["peak_bytes"] / slow["peak_bytes"],
     }
+    gpu = gpu_of_device(record["device"]) if options.device == "cuda" else None
+    if gpu is not None:
+        record["roofline_step_seconds"] = roofline(options, gpu)
     text = json.dumps(record, indent=1)
     print(text)
     if options.json:
@@ -100,6 +111,19 @@ def decoding(options: argparse.Namespace) -> Decoding:
     )
 
 
+def roofline(options: argparse.Namespace, gpu: Gpu) -> float:
+    """Seconds of a decode step of the fast engine in bfloat16, from its bytes or operations."""
+    shape = SHAPES[options.shape]
+    cost = decode_step(
+        shape,
+        studies=min(options.side_by_side, options.studies),
+        beams=options.beams,
+        prefix=PROMPT - 1 + shape.image_tokens,
+        suffix=options.tokens / 2,
+    )
+    return max(cost.bytes / gpu.bandwidth, cost.flops / gpu.flops)
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Time one engine after a warm-up on one study."""
     shape = SHAPES[options.shape]
@@ -107,8 +131,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     count = options.studies
     if options.engine == "reference" and options.reference_studies:
         count = options.reference_studies
-    cases = studies(shape, count)
-    extra = {"side_by_side": options.side_by_side} if options.engine == "fast" else {}
+    cases = studies(shape, count, PROMPT)
+    spans = Spans(Stopwatch(model.device))
+    extra: dict[str, Any] = {}
+    if options.engine == "fast":
+        extra = {
+            "side_by_side": options.side_by_side,
+            "during_step": lambda: spans.during("step"),
+        }
     engine = {"fast": fast, "reference": reference}[options.engine]
 
     def run(chosen: list[Any], tokens: int | None = None) -> list[list[int]]:
@@ -122,13 +152,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats()
     seconds, ids = [], []
     for _ in range(options.repeat):
+        spans.marks.clear()
         synchronise(options.device)
         started = time.perf_counter()
         ids = run(cases)
         synchronise(options.device)
         seconds.append(time.perf_counter() - started)
+    steps = spans.seconds().get("step")
     return {
         "studies": count,
+        # Of the last repetition; a GPU captures its graphs in some of them.
+        "step_seconds": statistics.median(steps) if steps else None,
         "seconds": seconds,
         "reports_per_second": count / statistics.median(seconds),
         "seconds_per_report": statistics.median(seconds) / count,

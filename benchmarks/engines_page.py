@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent.parent / "reports" / "engines"
 HEAD = """# Engines
 
 Fast against reference, each record measured in one run by `python benchmarks/engines.py` with
-random weights and a forced number of new tokens; both engines chose the same token ids, or the
+random weights and a forced number of new tokens. The bound of a step is what the device's memory
+and arithmetic allow (roofline). Both engines chose the same token ids, or the
 record says otherwise. The raw timings are in the JSON files. This page is generated from them by
 `python benchmarks/engines_page.py`.
 
-| record | device | decoding | reference | fast | speed-up | equal ids | peak memory |
-|---|---|---|---|---|---|---|---|
+| record | device | decoding | reference | fast | speed-up | step / bound | equal ids | memory |
+|---|---|---|---|---|---|---|---|---|
 """
+
+
+def step(record: dict[str, Any]) -> str:
+    """The fast engine's decode step and what the device's memory and arithmetic allow, in ms."""
+    times = (record["records"]["fast"].get("step_seconds"), record.get("roofline_step_seconds"))
+    return " / ".join("–" if one is None else f"{1000 * one:.1f} ms" for one in times)
 
 
 def row(path: Path) -> str:
@@ -39,6 +47,7 @@ def row(path: Path) -> str:
         timed["reference"],
         timed["fast"],
         f"{record['speedup']:.1f}×",
+        step(record),
         equal,
         memory,
     )

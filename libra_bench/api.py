@@ -73,24 +73,35 @@ class Model:
         def keep(prediction: Prediction) -> None:
             found[prediction.question_id] = prediction
 
-        self._system.generate(examples, keep)
+        for start in range(0, len(examples), self._system.chunk):
+            self._system.generate(examples[start : start + self._system.chunk], keep)
         return [found[example.question_id] for example in examples]
 
 
 def load_model(
     name: str | Path = "libra-tiny",
     *,
-    image_root: Path | None = None,
+    image_root: str | Path | None = None,
+    model_base: str | Path | None = None,
+    vision_tower: str | Path | None = None,
+    conv_mode: str | None = None,
     protocol: str | None = None,
     engine: str = "fast",
+    batch_size: int | str = "auto",
     device: str = "auto",
     dtype: str = "auto",
+    random_weights: bool = False,
     **decoding: Any,
 ) -> Model:
     """Load a model by its name or folder.
 
     Args:
         image_root: the folder below which the examples' images lie.
+        model_base: the checkpoint under a LoRA adapter or a connector.
+        vision_tower: the tower's folder, where it lies elsewhere.
+        conv_mode: conversation mode; the model's own if None.
+        batch_size: studies side by side, or `auto`.
+        random_weights: the model's shape without its weights.
         protocol: decoding by name; the model's own if None.
         decoding: single settings that differ from the protocol, such as `num_beams=5`.
 
@@ -113,11 +124,20 @@ def load_model(
         protocol=protocol,
         overrides=decoding,
         engine=engine,
+        batch_size=str(batch_size),
         device=device,
         dtype=dtype,
-        image_root=image_root,
+        model_base=_folder(model_base),
+        vision_tower=_folder(vision_tower),
+        conv_mode=conv_mode,
+        random_weights=random_weights,
+        image_root=_folder(image_root),
     )
     return Model(create_system(settings, Cohort(name="given examples", spec="")))
+
+
+def _folder(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def compare(

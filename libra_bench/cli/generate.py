@@ -81,6 +81,8 @@ def generate(
         system = create_system(settings, cohort)
     if not system.trained:
         warn(f"{system.model_id} is untrained: its weights are random, its texts mean nothing")
+    # Before the output is there: input that cannot be used leaves no file behind.
+    system.check(cohort.examples)
     with PredictionLog(output, resume=resume) as log:
         with generation_progress("generating") as show:
             Driver(system, log, show).run(cohort.examples)

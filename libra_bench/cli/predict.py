@@ -29,14 +29,18 @@ def predict(
     """Write the report of one study to stdout."""
     from libra_bench.core.records import Example, Prediction
     from libra_bench.data.cohort import Cohort
+    from libra_bench.data.images import load_image, resolve_image
     from libra_bench.data.prompts import question
     from libra_bench.generation.factory import SystemSettings, create_system
 
     images = [str(path.resolve()) for path in (image, prior) if path is not None]
+    # The two images may lie anywhere, so the root is that of the file system.
+    root = Path(image.resolve().anchor)
+    for path in images:
+        load_image(resolve_image(root, path))  # What is no image is told before a model is loaded.
     example = Example(
         question_id=image.name, image=images, text=question({"indication": indication or ""})
     )
-    # The two images may lie anywhere, so the root is that of the file system.
     settings = SystemSettings(
         model=model,
         protocol=protocol,
@@ -47,7 +51,7 @@ def predict(
         model_base=model_base,
         vision_tower=vision_tower,
         conv_mode=conv_mode,
-        image_root=Path(image.resolve().anchor),
+        image_root=root,
     )
     answers: list[Prediction] = []
     with steps_progress("reading the image"):

@@ -14,6 +14,8 @@ SHARE = 0.8
 """Of the free memory: the rest is for activations and fragmentation."""
 TYPICAL_PROMPT = 256
 """Tokens of a question with its clinical context."""
+SHARED = 32
+"""Tokens by which beams differ, about; what they share is stored once."""
 
 
 def side_by_side(asked: str, model: LibraModel, decoding: Decoding, patches: int) -> int:
@@ -21,8 +23,8 @@ def side_by_side(asked: str, model: LibraModel, decoding: Decoding, patches: int
 
     Args:
         asked: a number, or `auto`: what the device's free memory holds of keys and values (a
-            prefix a study, a suffix a beam), at most `MOST`; `ON_A_CPU` on a CPU, where more
-            gains nothing.
+            prompt a study, and a tree of its answers), at most `MOST`; `ON_A_CPU` on a CPU,
+            where more gains nothing.
         patches: image vectors of a study.
 
     Raises:
@@ -39,9 +41,11 @@ def side_by_side(asked: str, model: LibraModel, decoding: Decoding, patches: int
 
 
 def bytes_per_study(model: LibraModel, decoding: Decoding, patches: int) -> int:
-    """Keys and values of one study at its longest, in bytes."""
+    """Keys and values of one study at its longest, in bytes; an estimate."""
     config = model.config.language
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    tokens = patches + TYPICAL_PROMPT + decoding.num_beams * decoding.max_new_tokens
+    # Half as many slots again as tokens in use: see `Places`.
+    tree = 1.5 * (decoding.max_new_tokens + decoding.num_beams * SHARED)
+    tokens = patches + TYPICAL_PROMPT + tree
     return int(2 * config.num_hidden_layers * heads * width * tokens * model.dtype.itemsize)

@@ -94,10 +94,11 @@ class LibraSystem:
         return {"kind": "model", **self._loaded.describe(), **self.metadata, "engine": self._engine}
 
     def check(self, examples: Sequence[Example]) -> None:
-        """Refuse a cohort of which no image can be found.
+        """Refuse a cohort of which no image can be found, and prompts that are too long.
 
         Raises:
-            InputError: no image root, or no example whose current image is there.
+            InputError: no image root, no example whose current image is there, or prompts that
+                leave no room for an answer; all of these are listed.
         """
         if not examples:
             return
@@ -105,6 +106,7 @@ class LibraSystem:
             raise InputError("this data has no images; --image-root names their folder")
         if not self._root.is_dir():
             raise InputError(f"image root {self._root}: no such folder")
+        self._refuse_long(examples)
         faults = []
         for example in examples:
             try:
@@ -113,6 +115,16 @@ class LibraSystem:
             except InputError as error:
                 faults.append(f"id {example.question_id!r}: {error}")
         raise InputError("no example has an image that can be used: " + listing(faults, 5))
+
+    def _refuse_long(self, examples: Sequence[Example]) -> None:
+        faults = []
+        for example in examples:
+            try:
+                self._loaded.prompt_ids(example.text)
+            except InputError as error:
+                faults.append(f"id {example.question_id!r}: {error}")
+        if faults:
+            raise InputError("prompts that are too long: " + listing(faults, 5))
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example], emit: Emit) -> None:
@@ -127,17 +139,17 @@ class LibraSystem:
             done: set[int] = set()
             try:
                 self._run(ready, done, emit)
+                return
             except torch.OutOfMemoryError:
                 if self._side_by_side == 1:
                     raise
                 self._side_by_side //= 2
-                torch.cuda.empty_cache()
-                warnings.warn(
-                    f"out of memory: {self._side_by_side} studies side by side from now on",
-                    stacklevel=2,
-                )
-            else:
-                return
+            # Behind the handler: until it ends the failed run's tensors are alive.
+            torch.cuda.empty_cache()
+            warnings.warn(
+                f"out of memory: {self._side_by_side} studies side by side from now on",
+                stacklevel=2,
+            )
             ready = [one for place, one in enumerate(ready) if place not in done]
 
     def _run(self, ready: list[tuple[Example, Study]], done: set[int], emit: Emit) -> None:

@@ -106,6 +106,9 @@ def protocol(name: str, **overrides: Any) -> Decoding:
     if name not in PROTOCOLS:
         raise unknown_name("protocol", name, PROTOCOLS)
     base = PROTOCOLS[name]
+    for key in overrides:
+        if not hasattr(base, key):
+            raise unknown_name("decoding setting", key, asdict(base))
     changes = {
         key: value
         for key, value in overrides.items()

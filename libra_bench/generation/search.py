@@ -1,7 +1,8 @@
-"""Choosing tokens for one study: greedy, sampling and beam search, as `transformers` does it.
+"""Choosing tokens: greedy, sampling and beam search, as `transformers` does it.
 
-A search is told the logits of its beams and says which tokens come next and from which beams they
-go on. It knows nothing of models or caches.
+A search serves the studies that run side by side, each in a place of its own. It is told the
+logits of their beams and says which tokens come next and from which beams they go on. It knows
+nothing of models or caches, and all that it decides is decided on the device.
 """
 
 from __future__ import annotations
@@ -21,103 +22,173 @@ class Search:
     """What is common to all ways of choosing.
 
     Args:
-        prompt_ids: [L], the image's -200 among them: the n-gram ban looks at them too.
+        places: studies side by side.
+        longest: ids of the longest prompt to come.
         eos: ids that end an answer.
-        seed: of this study's sampling.
     """
 
     def __init__(
         self,
-        prompt_ids: Tensor,
+        places: int,
+        longest: int,
         decoding: Decoding,
         eos: Sequence[int],
-        seed: int,
         device: torch.device,
     ) -> None:
-        self.decoding = decoding
+        self.decoding, self.beams = decoding, decoding.num_beams
         self.eos = torch.tensor(list(eos), device=device)
-        self.beams = decoding.num_beams
-        self.length = 0
-        """Tokens chosen so far."""
-        self.done = False
-        self.sequences = prompt_ids.to(device).expand(self.beams, -1)
-        """[beams, L + length], the prompt and what goes on from it."""
-        self._prompt_length = len(prompt_ids)
-        self._generator = torch.Generator(device=device).manual_seed(seed)
+        self.lengths = [0] * places
+        """Ids of each place so far, its prompt among them."""
+        self.new = [0] * places
+        """Tokens chosen so far, by place."""
+        self.done = [True] * places
+        self._width = longest + decoding.max_new_tokens
+        # Read and written by place: [places, beams, …].
+        self._sequences = torch.zeros(
+            places, self.beams, self._width, dtype=torch.long, device=device
+        )
 
-    def advance(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Choose the next tokens.
+    def begin(self, place: int, prompt_ids: Tensor, seed: int) -> None:
+        """Let a study take a place.
 
         Args:
-            logits: [beams, vocabulary] after the last tokens.
+            prompt_ids: [L], the image's -200 among them: the n-gram ban looks at them too.
+            seed: of this study's sampling.
+        """
+        self.lengths[place], self.new[place], self.done[place] = len(prompt_ids), 0, False
+        self._sequences[place, :, : len(prompt_ids)] = prompt_ids.to(self._sequences.device)
+
+    def advance(self, places: Sequence[int], logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose the next tokens of some places; `done` says afterwards which have their answer.
+
+        Args:
+            logits: [len(places), beams, vocabulary] after the last tokens.
 
         Returns:
-            Tokens [beams], and for each the beam [beams] that it goes on from.
+            Tokens [len(places), beams], and for each the beam that it goes on from.
         """
         raise NotImplementedError
 
-    def answer(self) -> list[int]:
+    def answer(self, place: int) -> list[int]:
         """The ids chosen, the end token included."""
         raise NotImplementedError
 
-    def _forbid(self, scores: Tensor) -> Tensor:
-        """Minus infinity where the protocol allows no token; scores [beams, vocabulary]."""
-        scores = self._forbid_repeats(scores)
-        if self.length < self.decoding.min_new_tokens:
-            scores = scores.index_fill(1, self.eos, -torch.inf)
+    def keep(self, places: Sequence[int]) -> None:
+        """Take all other places away; those behind them move up."""
+        for name in ("lengths", "new", "done"):
+            setattr(self, name, [getattr(self, name)[place] for place in places])
+        for name, value in list(vars(self).items()):
+            if name.startswith("_") and isinstance(value, Tensor):
+                setattr(self, name, value[list(places)])
+
+    def _forbid(self, places: Sequence[int], scores: Tensor) -> Tensor:
+        """Minus infinity where the protocol allows no token; scores as in `advance`."""
+        scores = self._forbid_repeats(places, scores)
+        early = [self.new[place] < self.decoding.min_new_tokens for place in places]
+        if any(early):
+            banned = torch.zeros_like(scores, dtype=torch.bool)
+            banned[:, :, self.eos] = torch.tensor(early, device=scores.device)[:, None, None]
+            scores = scores.masked_fill(banned, -torch.inf)
         return scores
 
-    def _forbid_repeats(self, scores: Tensor) -> Tensor:
-        size, length = self.decoding.no_repeat_ngram_size, self.sequences.shape[1]
-        if not size or length + 1 < size:
+    def _forbid_repeats(self, places: Sequence[int], scores: Tensor) -> Tensor:
+        """Ban each token that would end an n-gram which the sequence or its prompt holds."""
+        size = self.decoding.no_repeat_ngram_size
+        used = [self.lengths[place] for place in places]
+        starts = max(used) - size + 1
+        if not size or starts < 1:
             return scores
-        starts = length - size + 1
-        repeated = torch.ones(self.beams, starts, dtype=torch.bool, device=scores.device)
+        lengths = torch.tensor(used, device=scores.device)[:, None, None]
+        rows = self._sequences[list(places)]
+        # An n-gram begins at each start and has ended where the sequence ends.
+        fits = torch.arange(starts, device=scores.device) + size <= lengths
+        repeated = fits.expand(-1, self.beams, -1)
         for offset in range(size - 1):
-            last = self.sequences[:, length - size + 1 + offset].unsqueeze(1)
-            repeated &= self.sequences[:, offset : offset + starts] == last
-        beam, start = repeated.nonzero(as_tuple=True)
-        scores = scores.clone()
-        scores[beam, self.sequences[beam, start + size - 1]] = -torch.inf
-        return scores
+            at = (lengths - size + 1 + offset).clamp(min=0).expand(-1, self.beams, 1)
+            repeated = repeated & (rows[:, :, offset : offset + starts] == rows.gather(2, at))
+        vocabulary = scores.shape[-1]
+        # The image's -200 is counted from the vocabulary's end, as `transformers` does.
+        ends = rows[:, :, size - 1 : size - 1 + starts] % vocabulary
+        # What is not banned goes into a column behind the vocabulary.
+        ends = torch.where(repeated, ends, vocabulary)
+        banned = torch.zeros(
+            *scores.shape[:2], vocabulary + 1, dtype=torch.bool, device=ends.device
+        )
+        return scores.masked_fill(banned.scatter_(2, ends, True)[:, :, :-1], -torch.inf)
 
-    def _grow(self, tokens: Tensor, beams: Tensor) -> None:
-        self.sequences = torch.cat([self.sequences[beams], tokens.unsqueeze(1)], dim=1)
-        self.length += 1
+    def _grow(self, places: Sequence[int], tokens: Tensor, origins: Tensor) -> None:
+        index = origins.unsqueeze(2).expand(-1, -1, self._width)
+        rows = self._sequences[list(places)].gather(1, index)
+        ends = torch.tensor([self.lengths[place] for place in places], device=tokens.device)
+        rows.scatter_(2, ends[:, None, None].expand(-1, self.beams, 1), tokens.unsqueeze(2))
+        self._sequences[list(places)] = rows
+        for place in places:
+            self.lengths[place] += 1
+            self.new[place] += 1
+
+    def _at_the_end(self, places: Sequence[int]) -> list[bool]:
+        """Whether the next token of each place is the last that it may have."""
+        return [self.new[place] + 1 >= self.decoding.max_new_tokens for place in places]
 
 
 class SingleSearch(Search):
     """Greedy decoding, or sampling after temperature, top-k and top-p."""
 
-    def advance(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """Choose the next token; see `Search`."""
-        scores = self._forbid(logits.float())
+    def __init__(
+        self,
+        places: int,
+        longest: int,
+        decoding: Decoding,
+        eos: Sequence[int],
+        device: torch.device,
+    ) -> None:
+        super().__init__(places, longest, decoding, eos, device)
+        self._draws = [torch.Generator(device=device) for _ in range(places)]
+
+    def begin(self, place: int, prompt_ids: Tensor, seed: int) -> None:
+        """Let a study take a place; see `Search`."""
+        super().begin(place, prompt_ids, seed)
+        self._draws[place].manual_seed(seed)
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Take all other places away; see `Search`."""
+        super().keep(places)
+        self._draws = [self._draws[place] for place in places]
+
+    def advance(self, places: Sequence[int], logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose the next token of each place; see `Search`."""
+        scores = self._forbid(places, logits.float())[:, 0]
         if self.decoding.do_sample:
             weights = self._warped(scores).softmax(dim=-1)
-            token = torch.multinomial(weights, 1, generator=self._generator)[:, 0]
+            drawn = [
+                torch.multinomial(row, 1, generator=self._draws[place])
+                for place, row in zip(places, weights, strict=True)
+            ]
+            tokens = torch.stack(drawn)
         else:
-            token = scores.argmax(dim=-1)
-        origin = torch.zeros(1, dtype=torch.long, device=logits.device)
-        self._grow(token, origin)
-        ended = bool(torch.isin(token, self.eos).any())
-        self.done = ended or self.length >= self.decoding.max_new_tokens
-        return token, origin
+            tokens = scores.argmax(dim=-1, keepdim=True)
+        last = self._at_the_end(places)
+        origins = torch.zeros_like(tokens)
+        self._grow(places, tokens, origins)
+        ended = torch.isin(tokens[:, 0], self.eos).tolist()
+        for place, end, limit in zip(places, ended, last, strict=True):
+            self.done[place] = end or limit
+        return tokens, origins
 
-    def answer(self) -> list[int]:
+    def answer(self, place: int) -> list[int]:
         """The ids chosen; see `Search`."""
-        return self.sequences[0, self._prompt_length :].tolist()
+        length = self.lengths[place]
+        return self._sequences[place, 0, length - self.new[place] : length].tolist()
 
     def _warped(self, scores: Tensor) -> Tensor:
         from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-        chosen = self.decoding
+        chosen, unread = self.decoding, torch.empty(0, dtype=torch.long)
         if chosen.temperature != 1:
-            scores = TemperatureLogitsWarper(chosen.temperature)(self.sequences, scores)
+            scores = TemperatureLogitsWarper(chosen.temperature)(unread, scores)
         if chosen.top_k:
-            scores = TopKLogitsWarper(chosen.top_k)(self.sequences, scores)
-        return (
-            TopPLogitsWarper(chosen.top_p)(self.sequences, scores) if chosen.top_p < 1 else scores
-        )
+            scores = TopKLogitsWarper(chosen.top_k)(unread, scores)
+        return TopPLogitsWarper(chosen.top_p)(unread, scores) if chosen.top_p < 1 else scores
 
 
 class BeamSearch(Search):
@@ -130,70 +201,100 @@ class BeamSearch(Search):
 
     def __init__(
         self,
-        prompt_ids: Tensor,
+        places: int,
+        longest: int,
         decoding: Decoding,
         eos: Sequence[int],
-        seed: int,
         device: torch.device,
     ) -> None:
-        super().__init__(prompt_ids, decoding, eos, seed, device)
-        self._scores = torch.full((self.beams,), LOWEST, device=device)
-        self._scores[0] = 0.0
-        self._kept: list[tuple[float, bool, Tensor]] = [
-            (LOWEST, False, self.sequences[0]) for _ in range(self.beams)
-        ]
+        super().__init__(places, longest, decoding, eos, device)
+        shape = (places, self.beams)
+        self._scores = torch.zeros(shape, device=device)
+        self._kept_scores = torch.zeros(shape, device=device)
+        self._kept_new = torch.zeros(shape, dtype=torch.long, device=device)
+        """Tokens of each answer that was kept; 0 where none was."""
+        self._kept = torch.zeros(*shape, decoding.max_new_tokens, dtype=torch.long, device=device)
 
-    def advance(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def begin(self, place: int, prompt_ids: Tensor, seed: int) -> None:
+        """Let a study take a place; see `Search`."""
+        super().begin(place, prompt_ids, seed)
+        self._scores[place] = LOWEST
+        self._scores[place, 0] = 0.0
+        self._kept_scores[place], self._kept_new[place] = LOWEST, 0
+
+    def advance(self, places: Sequence[int], logits: Tensor) -> tuple[Tensor, Tensor]:
         """Choose the next tokens; see `Search`."""
-        scores = self._forbid(logits.float().log_softmax(dim=-1)) + self._scores.unsqueeze(1)
-        vocabulary = scores.shape[1]
+        rows = list(places)
+        scores = self._forbid(places, logits.float().log_softmax(dim=-1))
+        scores = scores + self._scores[rows].unsqueeze(2)
+        vocabulary = scores.shape[2]
         count = max(2, 1 + len(self.eos)) * self.beams
-        best, places = torch.topk(scores.flatten(), count)
-        origins, tokens = places // vocabulary, places % vocabulary
-        ends = torch.isin(tokens, self.eos)
-        if self.length + 1 >= self.decoding.max_new_tokens:
-            ends = torch.ones_like(ends)
-        self._keep(best, origins, tokens, ends)
+        best, at = torch.topk(scores.flatten(1), count)
+        origins, tokens = at // vocabulary, at % vocabulary
+        last = torch.tensor(self._at_the_end(places), device=best.device)
+        ends = torch.isin(tokens, self.eos) | last[:, None]
+        self._keep_finished(places, best, origins, tokens, ends)
         running = best + ends.float() * LOWEST
         chosen = torch.topk(running, self.beams)[1]
-        self._scores = running[chosen]
-        self._grow(tokens[chosen], origins[chosen])
-        self.done = bool(ends.all()) or not self._can_improve()
-        return tokens[chosen], origins[chosen]
+        self._scores[rows] = running.gather(1, chosen)
+        origins, tokens = origins.gather(1, chosen), tokens.gather(1, chosen)
+        self._grow(places, tokens, origins)
+        done = ends.all(dim=1) | ~self._can_improve(places)
+        for place, one in zip(places, done.tolist(), strict=True):
+            self.done[place] = one
+        return tokens, origins
 
-    def answer(self) -> list[int]:
+    def answer(self, place: int) -> list[int]:
         """The best sequence kept; see `Search`."""
-        return self._kept[0][2][self._prompt_length :].tolist()
+        return self._kept[place, 0, : int(self._kept_new[place, 0])].tolist()
 
-    def _keep(self, best: Tensor, origins: Tensor, tokens: Tensor, ends: Tensor) -> None:
+    def _keep_finished(
+        self, places: Sequence[int], best: Tensor, origins: Tensor, tokens: Tensor, ends: Tensor
+    ) -> None:
         """Put finished continuations aside; only the best `beams` may finish."""
-        finished = ends[: self.beams].nonzero().flatten().tolist()
-        if not finished:
-            return
-        # Divided on the device: the last bit of a score may decide between two answers.
-        scores = (best / float((self.length + 1) ** self.decoding.length_penalty)).tolist()
-        new = [
-            (
-                scores[place],
-                True,
-                torch.cat([self.sequences[origins[place]], tokens[place : place + 1]]),
-            )
-            for place in finished
-        ]
+        rows, beams = list(places), self.beams
+        finished = ends[:, :beams]
+        penalties = self._penalties(places, 1)
+        scores = (best[:, :beams] / penalties).masked_fill(~finished, -torch.inf)
+        both = torch.cat([self._kept_scores[rows], scores], dim=1)
         # A stable sort, as ties go to what was kept first.
-        merged = sorted([*self._kept, *new], key=lambda row: -row[0])
-        self._kept = merged[: self.beams]
+        both, order = torch.sort(both, dim=1, descending=True, stable=True)
+        order = order[:, :beams]
+        self._kept_scores[rows] = both[:, :beams]
+        ours = self._own_tokens(places).gather(
+            1, origins[:, :beams, None].expand(-1, -1, self._kept.shape[2])
+        )
+        count = torch.tensor([self.new[place] for place in places], device=best.device)
+        at = count[:, None, None].expand(-1, beams, 1)
+        ours = ours.scatter(2, at, tokens[:, :beams, None])
+        texts = torch.cat([self._kept[rows], ours], dim=1)
+        lengths = (count[:, None] + 1).expand(-1, beams)
+        self._kept[rows] = texts.gather(1, order.unsqueeze(2).expand(-1, -1, texts.shape[2]))
+        self._kept_new[rows] = torch.cat([self._kept_new[rows], lengths], dim=1).gather(1, order)
 
-    def _can_improve(self) -> bool:
-        if not all(finished for _, finished, _ in self._kept):
-            return True
-        possible = self._scores[0] / float(self.length**self.decoding.length_penalty)
-        return bool(possible > min(score for score, _, _ in self._kept))
+    def _own_tokens(self, places: Sequence[int]) -> Tensor:
+        """What was chosen for each beam [places, beams, max_new_tokens], without its prompt."""
+        starts = [self.lengths[place] - self.new[place] for place in places]
+        room = torch.arange(self._kept.shape[2], device=self._kept.device)
+        at = torch.tensor(starts, device=room.device)[:, None, None] + room
+        return self._sequences[list(places)].gather(2, at.expand(-1, self.beams, -1))
+
+    def _can_improve(self, places: Sequence[int]) -> Tensor:
+        rows = list(places)
+        full = (self._kept_new[rows] > 0).all(dim=1)
+        possible = self._scores[rows, 0] / self._penalties(places, 0)[:, 0]
+        return ~full | (possible > self._kept_scores[rows].amin(dim=1))
+
+    def _penalties(self, places: Sequence[int], more: int) -> Tensor:
+        """Length to the power of the penalty [places, 1], with `more` tokens than now."""
+        penalty = self.decoding.length_penalty
+        values = [float((self.new[place] + more) ** penalty) for place in places]
+        return torch.tensor(values, dtype=torch.float32, device=self._scores.device)[:, None]
 
 
 def start(
-    prompt_ids: Tensor, decoding: Decoding, eos: Sequence[int], key: str, device: torch.device
+    places: int, longest: int, decoding: Decoding, eos: Sequence[int], device: torch.device
 ) -> Search:
     """The search that a protocol asks for."""
     kind = BeamSearch if decoding.num_beams > 1 else SingleSearch
-    return kind(prompt_ids, decoding, eos, decoding.seed_of(key), device)
+    return kind(places, longest, decoding, eos, device)

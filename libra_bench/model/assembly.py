@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 CONNECTOR, TOWER = "model.mm_projector.", "model.vision_tower.vision_tower."
 # Older releases of transformers saved these tables, which are computed, not learned.
 COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
-# A whole CLIP or SigLIP checkpoint brings its text half along.
-TEXT_HALF = ("text_model.", "logit_", "text_projection", "visual_projection")
+# A whole CLIP or SigLIP checkpoint brings its text half along, a ViT its pooler.
+UNREAD = ("text_model.", "logit_", "text_projection", "visual_projection", "pooler.")
 
 
 def assemble(
@@ -108,7 +108,7 @@ def _encoder(tower: Path, inside: dict[str, Tensor]) -> nn.Module:
     else:
         state = inside or read_folder(tower)
     return _with_weights(
-        MODEL_MAPPING[type(settings)], settings, state, f"{tower}: the vision tower", TEXT_HALF
+        MODEL_MAPPING[type(settings)], settings, state, f"{tower}: the vision tower", UNREAD
     )
 
 
@@ -145,7 +145,7 @@ def _with_weights(
     model: nn.Module
     report: dict[str, Any]
     try:
-        with without_bars():
+        with quietly():
             model, report = kind.from_pretrained(
                 None,
                 config=settings,
@@ -158,21 +158,26 @@ def _with_weights(
     except RuntimeError as error:
         raise InputError(f"{label} does not fit its configuration ({error})") from None
     unexpected = [key for key in report["unexpected_keys"] if not key.startswith(tolerated)]
-    wrong = [str(one) for one in report["mismatched_keys"]]
+    wrong = [
+        f"{name}: {tuple(there)} in the file, {tuple(here)} expected"
+        for name, there, here in sorted(report["mismatched_keys"], key=lambda one: one[0])
+    ]
     _refuse_gaps(label, report["missing_keys"], unexpected, wrong)
     return model
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
-    """Keep transformers' own progress bars out of ours."""
+def quietly() -> Iterator[None]:
+    """Keep transformers' own progress bars and load reports out of ours."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
+        logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 

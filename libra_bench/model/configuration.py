@@ -94,7 +94,7 @@ def parse_config(raw: dict[str, Any], where: str) -> LibraConfig:
     layer = raw.get("mm_vision_select_layer", -2)
     return LibraConfig(
         model_type=kind,
-        language=CONFIG_MAPPING[LANGUAGE_MODELS[kind]].from_dict(own),
+        language=_language(CONFIG_MAPPING[LANGUAGE_MODELS[kind]], own),
         projector_type=raw.get("mm_projector_type", "linear"),
         mm_hidden_size=int(raw["mm_hidden_size"]),
         vision_tower=str(raw["mm_vision_tower"]),
@@ -105,6 +105,29 @@ def parse_config(raw: dict[str, Any], where: str) -> LibraConfig:
         pad=raw.get("image_aspect_ratio") == "pad",
         trained=bool(raw.get("libra_bench", {}).get("trained", True)),
     )
+
+
+def _language(kind: Any, own: dict[str, Any]) -> PretrainedConfig:
+    """The language model's configuration, read as the published code's release read it.
+
+    transformers 4.51.3, under the attention that the published code runs with:
+    """
+    if kind.model_type in ("qwen2", "qwen3"):
+        # ... masks every layer by `sliding_window` (4096 where it is not named), whatever
+        # `use_sliding_window` and `max_window_layers` say;
+        window = own.get("sliding_window", 4096)
+        layers = own.get("num_hidden_layers", kind().num_hidden_layers)
+        if window is not None:
+            own = {
+                **own,
+                "use_sliding_window": True,
+                "layer_types": ["sliding_attention"] * layers,
+            }
+    config: PretrainedConfig = kind.from_dict(own)
+    if kind.model_type == "gemma" and "hidden_act" in own:
+        # ... and takes Gemma's activation at its word: `gelu` is not the tanh approximation.
+        config.hidden_act = own["hidden_act"]
+    return config
 
 
 def _is_foreign(key: str) -> bool:

@@ -78,6 +78,7 @@ class LoadedModel:
             "weights_sha256": self.weights_sha256,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "attention": self.model.language_model.config._attn_implementation,
         }
 
 
@@ -101,6 +102,8 @@ def load_model(
         conv_mode: conversation mode; the model's own if None.
         device: `auto`, `cpu` or `cuda`.
         dtype: `auto` (float32 on a CPU, bfloat16 on a GPU), `float32`, `bfloat16` or `float16`.
+            On a GPU with a half type the language model attends through flash-attn where it is
+            installed, else through torch's own; `describe` says which.
         random_weights: the model's shape with random weights; only `config.json` is read.
 
     Raises:
@@ -122,6 +125,8 @@ def load_model(
         state, files = _read_state(folder, model_base)
         model = assemble(config, state, tower, folder)
     model = model.to(place, kind)
+    if _has_flash_attention(place, kind):
+        model.language_model.set_attn_implementation("flash_attention_2")
     tokenizer = load_tokenizer(model_base or folder)
     _refuse_misfit(chosen, tokenizer, folder)
     model.eval()
@@ -188,6 +193,14 @@ def resolve_dtype(name: str, device: str) -> torch.dtype:
     if name not in DTYPES:
         raise unknown_name("dtype", name, ("auto", *DTYPES))
     return DTYPES[name]
+
+
+def _has_flash_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the language model may read prompts with flash-attn, where that is installed."""
+    from transformers.utils import is_flash_attn_2_available
+
+    half = dtype in (torch.bfloat16, torch.float16)
+    return device.type == "cuda" and half and bool(is_flash_attn_2_available())
 
 
 def _tower_folder(config: LibraConfig, folder: Path, base: Path | None, given: Path | None) -> Path:

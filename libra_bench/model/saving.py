@@ -13,7 +13,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from libra_bench.core.files import write_atomic
-from libra_bench.model.assembly import CONNECTOR, TOWER, without_bars
+from libra_bench.model.assembly import CONNECTOR, TOWER, quietly
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.weights import read_folder
 
@@ -55,7 +55,7 @@ def published_state(part: Any, state: dict[str, Tensor], prefix: str = "") -> di
     The names of modules change between releases of transformers; `save_pretrained` writes those
     of published files, which every release reads.
     """
-    with tempfile.TemporaryDirectory() as folder, without_bars():
+    with tempfile.TemporaryDirectory() as folder, quietly():
         part.save_pretrained(folder, state_dict=state)
         return {f"{prefix}{name}": one for name, one in read_folder(Path(folder)).items()}
 

@@ -16,9 +16,18 @@ from libra_bench.model.tokenizer import Tokenizer, encode_with_image
 # that text ends with a space the published code takes one off: Llama's tokenizer makes a token of
 # the closing space, which the whole text does not have. (A tokenizer that drops such a space
 # learns the colon as well; so does the published code.)
-UNMASKED = {"TWO": 1, "LLAMA_2": 1, "MPT": 1, "LLAMA_3": 0, "PHI3": 0, "GEMMA": 0}
+UNMASKED = {
+    "TWO": 1,
+    "LLAMA_2": 1,
+    "MISTRAL": 1,
+    "MPT": 1,
+    "LLAMA_3": 0,
+    "PHI3": 0,
+    "GEMMA": 0,
+}
 SEVERAL_TURNS = ("TWO", "MPT", "LLAMA_3", "PHI3", "GEMMA")
-"""Styles whose later turns look like the first; Llama 2 puts the system's message into it."""
+"""Styles whose later turns look like the first; Llama 2 and Mistral put the system's message
+into it."""
 
 
 def supervised(

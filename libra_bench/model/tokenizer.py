@@ -12,6 +12,8 @@ from libra_bench.core.files import read_json
 from libra_bench.model.configuration import IMAGE_TOKEN
 from libra_bench.model.conversation import IMAGE_TAG
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+"""One of these holds the words of a tokenizer."""
 SPACE = "▁"
 """SentencePiece's sign for a space."""
 
@@ -131,6 +133,9 @@ class HuggingFaceTokenizer:
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer
 
+        if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+            # transformers would make one up that knows no word.
+            raise InputError(f"{folder}: no tokenizer in it ({', '.join(TOKENIZER_FILES)})")
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:

@@ -69,6 +69,9 @@ def measure(
     rounds: list[tuple[list[float], dict[str, list[float]]]] = []
     meter, spans = PowerMeter(device), Spans(Stopwatch(device))
 
+    # The fast engine's step may be one replay on the device, which calls no module.
+    steps = {"during_step": lambda: spans.during("decode")} if engine == "fast" else {}
+
     def work() -> None:
         spans.marks.clear()
         latencies.clear()
@@ -81,6 +84,7 @@ def measure(
             pad_token_id=subject.pad_token,
             side_by_side=abreast,
             on_done=lambda place, ids: latencies.append(time.perf_counter() - began),
+            **steps,
         )
         delivered[:] = [len(ids) for ids in answers]
 

@@ -151,6 +151,13 @@ class Spans:
             for handle in handles:
                 handle.remove()
 
+    @contextmanager
+    def during(self, part: str) -> Iterator[None]:
+        """Time what is not a module's call: a step that is replayed as a CUDA graph."""
+        start = self.watch.mark()
+        yield
+        self.marks.append((part, start, self.watch.mark()))
+
     def seconds(self) -> dict[str, list[float]]:
         """Seconds of every call, by part; forgets them."""
         self.watch.wait()

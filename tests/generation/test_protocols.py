@@ -35,6 +35,8 @@ def test_wrong_settings_are_reported_together() -> None:
         Decoding("x", num_beams=0, max_new_tokens=0)
     with pytest.raises(InputError, match="Did you mean 'greedy'"):
         protocol("gredy")
+    with pytest.raises(InputError, match="Did you mean 'num_beams'"):
+        protocol("greedy", num_beam=3)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 100])

@@ -8,6 +8,7 @@ import torch
 
 from libra_bench.generation import search
 from libra_bench.generation.engines import fast, reference
+from libra_bench.generation.engines.serving import cannot_serve
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.model.loading import LoadedModel, load_model
@@ -61,7 +62,8 @@ def test_engines_agree_whatever_runs_side_by_side(tiny: LoadedModel, name: str) 
 
     expected = answers(reference, cases)
     for count in (1, 2, 3, 8):
-        assert answers(fast, cases, side_by_side=count) == expected
+        for static in (False, True):
+            assert answers(fast, cases, side_by_side=count, static=static) == expected
     assert answers(fast, cases[::-1], side_by_side=3) == expected[::-1]
     if name in ("greedy", "paper"):
         assert len({len(ids) for ids in expected}) > 1, "the case should have answers of all sizes"
@@ -104,34 +106,36 @@ def test_a_model_with_windows_is_decoded_study_by_study_with_a_notice(
 def test_the_kits_are_served_by_the_shared_prefix(parity: Path) -> None:
     for kit in ("libra-tac", "libra-qwen2", "libra-gemma"):
         loaded = load_model(parity / kit / "checkpoint", vision_tower=parity / kit / "rad-dino")
-        assert fast._cannot_serve(loaded.model) is None
+        assert cannot_serve(loaded.model, studies(2), PAPER) is None
 
 
 def test_beam_search_by_hand() -> None:
     """Two beams over four tokens, 3 ends; every step's arithmetic is in the comments."""
     decoding = Decoding("hand", num_beams=2, max_new_tokens=3, length_penalty=1.0)
-    found = search.start(torch.tensor([9]), decoding, [3], "x", torch.device("cpu"))
+    found = search.start(1, 1, decoding, [3], torch.device("cpu"))
+    found.begin(0, torch.tensor([9]), seed=0)
 
     def step(*rows: tuple[float, ...]) -> tuple[list[int], list[int]]:
-        tokens, origins = found.advance(torch.tensor(rows).log())
-        return tokens.tolist(), origins.tolist()
+        tokens, origins = found.advance([0], torch.tensor([rows]).log())
+        return tokens[0].tolist(), origins[0].tolist()
 
     # From one beam: tokens 0 (.5) and 1 (.3) go on.
     assert step((0.5, 0.3, 0.1, 0.1), (0.5, 0.3, 0.1, 0.1)) == ([0, 1], [0, 0])
     # 0→3 has .5 * .6 = .30 and ends, with log(.30) / 2 = -0.602; 1→1 (.21), 0→0 (.15) go on.
     assert step((0.3, 0.05, 0.05, 0.6), (0.1, 0.7, 0.1, 0.1)) == ([1, 0], [1, 0])
-    assert not found.done
+    assert not found.done[0]
     # The last step ends everything: 1,1→1 has .21 * .9 = .189, log / 3 = -0.555, which is better.
     step((0.05, 0.9, 0.03, 0.02), (0.25, 0.25, 0.25, 0.25))
-    assert found.done
-    assert found.answer() == [1, 1, 1]
+    assert found.done[0]
+    assert found.answer(0) == [1, 1, 1]
 
 
 def test_the_ban_looks_at_the_prompt() -> None:
     decoding = Decoding("ban", no_repeat_ngram_size=3, max_new_tokens=4)
     prompt = torch.tensor([5, 6, 7, 8, 5, 6])
-    found = search.start(prompt, decoding, [1], "x", torch.device("cpu"))
-    scores = torch.zeros(1, 10)
-    scores[0, 7], scores[0, 4] = 9.0, 8.0
+    found = search.start(1, len(prompt), decoding, [1], torch.device("cpu"))
+    found.begin(0, prompt, seed=0)
+    scores = torch.zeros(1, 1, 10)
+    scores[0, 0, 7], scores[0, 0, 4] = 9.0, 8.0
     # 5 6 7 stands in the prompt already, so the second best comes.
-    assert found.advance(scores)[0].tolist() == [4]
+    assert found.advance([0], scores)[0].tolist() == [[4]]

@@ -56,6 +56,46 @@ def test_every_family_loads_and_both_engines_agree(tiny: Path, family: str) -> N
         assert all(1 <= len(ids) <= 8 for ids in answers[0])
 
 
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+LONG = {"type": "longrope", "short_factor": [1.0] * 16, "long_factor": [2.0] * 16}
+
+
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("libra_llama", {"rope_scaling": LLAMA_3, "tie_word_embeddings": True}),
+        ("libra_mistral", {"sliding_window": 1024, "rope_theta": 1e6}),
+        ("libra_phi3", {"rope_scaling": LONG, "original_max_position_embeddings": 512}),
+        ("libra_phi3", {"rope_scaling": LONG, "original_max_position_embeddings": 16}),
+        ("libra_qwen2", {"sliding_window": 1024, "tie_word_embeddings": True}),
+        ("libra_qwen3", {"attention_bias": True}),
+    ],
+)
+@pytest.mark.filterwarnings("error:the fast engine decodes study by study")
+def test_what_families_differ_in_is_served_by_the_shared_prefix(
+    tiny: Path, family: str, settings: dict
+) -> None:
+    change(tiny, model_type=family, num_key_value_heads=2, head_dim=32, **settings)
+    loaded = load_model(tiny, random_weights=True)
+    # As spread as a trained one's, so that rounding does not decide.
+    with torch.no_grad():
+        loaded.model.language_model.get_output_embeddings().weight.mul_(20)
+    studies = [random_study(loaded, seed, 8 + 5 * seed) for seed in range(3)]
+    decoding = Decoding("beam", num_beams=3, no_repeat_ngram_size=3, max_new_tokens=12)
+    answers = [
+        engine.generate(loaded.model, studies, decoding, eos_token_ids=[2], pad_token_id=0)
+        for engine in (reference, fast)
+    ]
+    assert answers[0] == answers[1]
+    assert len({tuple(ids) for ids in answers[0]}) > 1
+
+
 def test_sampling_depends_on_the_study_and_the_seed_alone(tiny: Path) -> None:
     loaded = load_model(tiny)
     studies = [random_study(loaded, seed) for seed in range(3)]
@@ -149,3 +189,17 @@ def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     # A folder of that name under LIBRA_BENCH_MODELS is found, and is not taken for something else.
     shutil.copytree(TINY, tmp_path / "libra-v1.0-7b")
     assert load_model("libra-7b").model_id == "libra-7b"
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny: Path) -> None:
+    # transformers would build one that knows no word.
+    (tiny / "tokenizer.model").unlink()
+    with pytest.raises(InputError, match=r"no tokenizer in it \(tokenizer\.json"):
+        load_model(tiny, random_weights=True)
+
+
+def test_a_wrong_width_says_both_shapes(tiny: Path) -> None:
+    hidden = json.loads((tiny / "config.json").read_text())["hidden_size"]
+    change(tiny, hidden_size=hidden // 2)
+    with pytest.raises(InputError, match=rf"{hidden}.* in the file, .*{hidden // 2}.* expected"):
+        load_model(tiny)

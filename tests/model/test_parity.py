@@ -135,3 +135,26 @@ def test_token_ids(kit: Kit, engine: str, order: tuple[int, ...]) -> None:
         assert answers == [one["token_ids"] for one in expected]
         texts = [kit.loaded.tokenizer.decode(ids).strip() for ids in answers]
         assert texts == [one["text"] for one in expected]
+
+
+def test_a_notebook_answers_as_the_kit_does(parity: Path) -> None:
+    """`libra_bench.load_model` with a tower that lies elsewhere, all studies at once."""
+    import libra_bench
+
+    folder = parity / "libra-mlp"
+    cases = json.loads((folder / "expected.json").read_text())["cases"]
+    chosen = cases[0]["generations"]["beam3"]["params"]
+    model = libra_bench.load_model(
+        folder / "checkpoint",
+        image_root=str(folder / "images"),
+        vision_tower=folder / "clip",
+        conv_mode=cases[0]["conv_mode"],
+        batch_size=2,
+        **chosen,
+    )
+    examples = [
+        libra_bench.Example(question_id=case["id"], image=case["images"], text=case["text"])
+        for case in cases
+    ]
+    texts = [one.text for one in model.generate(examples)]
+    assert texts == [case["generations"]["beam3"]["text"] for case in cases]

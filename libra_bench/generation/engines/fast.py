@@ -2,22 +2,27 @@
 
 Each distinct image is encoded once (a missing prior is the current image, already encoded), the
 connector and the prompt's prefill run once a study, the prompt's keys and values are kept once a
-study, and many studies run side by side; a finished one hands its place to the next.
+study, and many studies run side by side; a finished one hands its place to the next. On a GPU the
+decode step has static shapes and is replayed as a CUDA graph.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from libra_bench.generation import search
 from libra_bench.generation.decode import decode
-from libra_bench.generation.engines.shared_prefix import Places, shared_prefix_attention
+from libra_bench.generation.engines.serving import cannot_serve
+from libra_bench.generation.engines.shared_prefix import Places
+from libra_bench.generation.engines.step import Step
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.model.libra import LibraModel
@@ -36,6 +41,8 @@ def generate(
     pad_token_id: int,
     on_done: Callable[[int, list[int]], None] | None = None,
     side_by_side: int = SIDE_BY_SIDE,
+    static: bool | None = None,
+    during_step: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> list[list[int]]:
     """New token ids of each study, the end token included.
 
@@ -43,9 +50,13 @@ def generate(
         on_done: called with a study's place and its ids as soon as it is done; studies that end
             early are done before earlier ones that go on.
         side_by_side: how many studies run at a time.
+        static: whether places stay when no study waits for them, so that the step keeps its
+            shape; None for yes on a GPU, where the step is then captured, and no on a CPU, where
+            an empty place costs as much as one in use.
+        during_step: makes a context for each decode step, for whoever takes its time.
     """
     hear = on_done or (lambda place, ids: None)
-    if reason := _cannot_serve(model):
+    if reason := cannot_serve(model, studies, decoding):
         warnings.warn(f"the fast engine decodes study by study: {reason}", stacklevel=2)
         answers = []
         for place, study in enumerate(studies):
@@ -53,30 +64,17 @@ def generate(
             answers.append(decode(model, study, image, decoding, eos_token_ids, pad_token_id))
             hear(place, answers[-1])
         return answers
-    return _Run(model, studies, decoding, eos_token_ids, hear).all(side_by_side)
+    if not studies:
+        return []
+    static = model.device.type == "cuda" if static is None else static
+    run = _Run(model, studies, decoding, eos_token_ids, hear, static, during_step)
+    return run.all(min(side_by_side, len(studies)))
 
 
 def _image(model: LibraModel, study: Study) -> Tensor:
     current = model.encode(study.current.unsqueeze(0))
     prior = None if study.prior is None else model.encode(study.prior.unsqueeze(0))
     return model.connect(current, prior)[0]
-
-
-def _cannot_serve(model: LibraModel) -> str | None:
-    """Why this language model cannot attend to a shared prefix; None where it can."""
-    config: Any = model.config.language
-    if getattr(config, "attn_logit_softcapping", None):
-        return f"{config.model_type} caps its attention scores"
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    window = getattr(config, "sliding_window", None)
-    uses_window = kinds - {"full_attention"} or (window and config.model_type in WINDOWED)
-    if uses_window and (window is None or window < config.max_position_embeddings):
-        return f"{config.model_type} attends within a window of {window}"
-    return None
-
-
-WINDOWED = ("mistral", "phi3")
-"""Models that use `sliding_window` whenever it is set, without naming it layer by layer."""
 
 
 @dataclass
@@ -88,81 +86,83 @@ class _Run:
     decoding: Decoding
     eos: Sequence[int]
     hear: Callable[[int, list[int]], None]
+    static: bool
+    during_step: Callable[[], AbstractContextManager[object]]
     answers: dict[int, list[int]] = field(default_factory=dict)
 
     def all(self, side_by_side: int) -> list[list[int]]:
         """Answer every study."""
+        beams, device = self.decoding.num_beams, self.model.device
+        longest = max(len(study.prompt_ids) for study in self.studies)
+        # One id of the prompt makes room for the image.
+        prompt = longest - 1 + self.model.vision_tower.positions
+        places = Places(side_by_side, beams, self._group(), prompt)
+        chosen = search.start(side_by_side, longest, self.decoding, self.eos, device)
+        step = Step(self.model, places, capture=device.type == "cuda" and self.static)
+        tokens = torch.zeros(side_by_side, beams, dtype=torch.long, device=device)
         waiting = list(range(len(self.studies)))
-        running: list[tuple[int, search.Search]] = []
-        tokens: list[Tensor] = []
-        places: Places | None = None
-        while waiting or running:
-            while waiting and len(running) < side_by_side:
-                number = waiting.pop(0)
-                layers, logits = self._prefill(self.studies[number])
-                if places is None:
-                    places = self._places(layers[0][0].shape[2], self.studies[number])
-                chosen, first = self._begin(number, logits)
-                if chosen.done:
-                    self._finish(number, chosen)
-                    continue
-                places.put(len(running), layers)
-                running.append((number, chosen))
-                tokens.append(first)
+        holders: list[int | None] = [None] * side_by_side
+        """The study in each place."""
+        while True:
+            for place in range(len(places)):
+                # A study may have its whole answer after the prefill.
+                while waiting and holders[place] is None:
+                    holders[place] = waiting.pop(0)
+                    tokens[place] = self._begin(place, holders, places, chosen)
+            running = [place for place, holder in enumerate(holders) if holder is not None]
             if not running:
-                continue
-            assert places is not None
-            tokens, origins = self._step(places, running, tokens)
-            ended = [place for place, (_, one) in enumerate(running) if one.done]
-            for place in ended:
-                self._finish(*running[place])
-            if ended:
-                places.drop(ended)
-                kept = [place for place in range(len(running)) if place not in ended]
-                running = [running[place] for place in kept]
-                tokens = [tokens[place] for place in kept]
-                origins = [origins[place] for place in kept]
-            if running:
-                places.reorder(torch.stack(origins))
-        return [self.answers[number] for number in range(len(self.studies))]
+                return [self.answers[number] for number in range(len(self.studies))]
+            if len(running) < len(places) and not self.static:
+                places.keep(running)
+                chosen.keep(running)
+                tokens, holders = tokens[running], [holders[place] for place in running]
+                running = list(range(len(running)))
+            with self.during_step():
+                logits = step(tokens)
+            tokens[running], origins = chosen.advance(running, logits[running])
+            places.reorder(running, origins)
+            for place in running:
+                self._finish(place, holders, places, chosen)
 
-    def _places(self, prefix: int, study: Study) -> Places:
-        """Room for the longest prompt; all images have as many vectors as this study's."""
-        image = prefix - len(study.prompt_ids)
-        longest = max(len(one.prompt_ids) for one in self.studies)
-        return Places(longest + image, self.decoding.num_beams)
+    def _group(self) -> int:
+        """Query heads that share a key head."""
+        config: Any = self.model.config.language
+        heads: int = config.num_attention_heads
+        return heads // (getattr(config, "num_key_value_heads", None) or heads)
+
+    def _begin(
+        self, place: int, holders: list[int | None], places: Places, chosen: search.Search
+    ) -> Tensor:
+        """Prefill the study in a place and choose its first tokens [beams]."""
+        number = holders[place]
+        assert number is not None
+        study = self.studies[number]
+        layers, logits = self._prefill(study)
+        places.put(place, layers)
+        chosen.begin(place, study.prompt_ids, self.decoding.seed_of(study.key))
+        # All beams begin alike, so that none has to go on from another.
+        tokens, _ = chosen.advance([place], logits.expand(1, chosen.beams, -1))
+        self._finish(place, holders, places, chosen)
+        return tokens[0]
 
     def _prefill(self, study: Study) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
         """Keys and values of a prompt by layer, and the logits [1, vocabulary] after it."""
         embeds = self.model.embed(study.prompt_ids, _image(self.model, study)).unsqueeze(0)
-        answer = self.model.language_model(inputs_embeds=embeds, use_cache=True, logits_to_keep=1)
+        # A cache that was told of no window keeps all positions.
+        answer = self.model.language_model(
+            inputs_embeds=embeds, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1
+        )
         layers = [(layer.keys, layer.values) for layer in answer.past_key_values.layers]
         return layers, answer.logits[:, -1]
 
-    def _begin(self, number: int, logits: Tensor) -> tuple[search.Search, Tensor]:
-        study = self.studies[number]
-        chosen = search.start(
-            study.prompt_ids, self.decoding, self.eos, study.key, self.model.device
-        )
-        tokens, _ = chosen.advance(logits.expand(chosen.beams, -1))
-        return chosen, tokens
-
-    def _step(
-        self, places: Places, running: list[tuple[int, search.Search]], tokens: list[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        positions = places.begin(self.model.device)
-        with shared_prefix_attention(self.model.language_model.config):
-            answer = self.model.language_model(
-                input_ids=torch.cat(tokens).unsqueeze(1),
-                position_ids=positions,
-                past_key_values=places,
-                use_cache=True,
-                places=places,
-            )
-        logits = answer.logits[:, -1].unflatten(0, (len(running), self.decoding.num_beams))
-        chosen = [one.advance(row) for (_, one), row in zip(running, logits, strict=True)]
-        return [pair[0] for pair in chosen], [pair[1] for pair in chosen]
-
-    def _finish(self, number: int, chosen: search.Search) -> None:
-        self.answers[number] = chosen.answer()
+    def _finish(
+        self, place: int, holders: list[int | None], places: Places, chosen: search.Search
+    ) -> None:
+        """Hand the answer of a place over, if it is there, and leave the place to another."""
+        number = holders[place]
+        if number is None or not chosen.done[place]:
+            return
+        holders[place] = None
+        places.free(place)
+        self.answers[number] = chosen.answer(place)
         self.hear(number, self.answers[number])

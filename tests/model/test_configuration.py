@@ -1,0 +1,43 @@
+"""Configurations of language models, read as the published code's release read them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from libra_bench.core.errors import InputError
+from libra_bench.model.configuration import LibraConfig, parse_config
+
+VISION = {"mm_vision_tower": "somebody/tower", "mm_hidden_size": 32}
+
+
+def parsed(kind: str, **fields: object) -> LibraConfig:
+    return parse_config({"model_type": kind, **VISION, **fields}, "config.json")
+
+
+@pytest.mark.parametrize("kind", ["libra_qwen2", "libra_qwen3"])
+def test_qwens_window_holds_for_every_layer_whether_or_not_it_says_so(kind: str) -> None:
+    for used in (False, True):
+        config: Any = parsed(
+            kind, num_hidden_layers=3, use_sliding_window=used, sliding_window=40
+        ).language
+        assert config.sliding_window == 40
+        assert config.layer_types == ["sliding_attention"] * 3
+    unsaid: Any = parsed(kind, num_hidden_layers=2).language
+    assert unsaid.sliding_window == 4096
+    none: Any = parsed(kind, num_hidden_layers=2, sliding_window=None).language
+    assert none.layer_types == ["full_attention"] * 2
+
+
+def test_gemmas_activation_is_taken_at_its_word() -> None:
+    named: Any = parsed("libra_gemma", hidden_act="gelu").language
+    assert named.hidden_act == "gelu"
+    unsaid: Any = parsed("libra_gemma").language
+    assert unsaid.hidden_act == "gelu_pytorch_tanh"
+
+
+def test_what_is_no_vision_language_checkpoint() -> None:
+    with pytest.raises(InputError, match="no mm_vision_tower and no mm_hidden_size"):
+        parse_config({"model_type": "libra"}, "config.json")
+    with pytest.raises(InputError, match="model type 'bert'"):
+        parse_config({"model_type": "bert", **VISION}, str(Path("config.json")))

@@ -49,8 +49,10 @@ def radgraph(folder: Path, predictions: list[str], references: list[str]) -> tup
         self, state, strict=False
     )
     os.chdir(folder)
+    types = ("radgraph", "radgraph-xl", "modern-radgraph-xl")
+    archive = next(name for name in types if (folder / name).is_dir())
     scorer = F1RadGraph(
-        reward_level="all", model_type="radgraph-xl", model_cache_dir=str(folder), cuda=-1
+        reward_level="all", model_type=archive, model_cache_dir=str(folder), cuda=-1
     )
     start = time.perf_counter()
     _, rewards, hypotheses, truths = scorer(hyps=predictions, refs=references)

@@ -113,6 +113,34 @@ def write_ratescore(
     return ner, encoder
 
 
+def write_encoder(folder: Path, texts: Sequence[str], size: Size = BASE) -> Path:
+    """An encoder of BERT's architecture, for BERTScore."""
+    from transformers import BertConfig, BertModel
+
+    words = write_tokenizer(folder, texts)
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=words, **size.settings)).save_pretrained(folder)
+    return folder
+
+
+def write_chexbert(folder: Path, texts: Sequence[str], size: Size = BASE) -> tuple[Path, Path]:
+    """A checkpoint of CheXbert's form, and the folder of its tokenizer and configuration."""
+    from transformers import BertConfig, BertModel
+
+    words = write_tokenizer(folder / "bert", texts)
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=words, **size.settings)
+    config.save_pretrained(folder / "bert")
+    weights = {f"bert.{key}": value for key, value in BertModel(config).state_dict().items()}
+    for head in range(14):
+        classes = 2 if head == 13 else 4
+        weights[f"linear_heads.{head}.weight"] = torch.randn(classes, size.width)
+        weights[f"linear_heads.{head}.bias"] = torch.zeros(classes)
+    state = {f"module.{key}": value for key, value in weights.items()}
+    torch.save({"model_state_dict": state}, folder / "chexbert.pth")
+    return folder / "chexbert.pth", folder / "bert"
+
+
 def write_radgraph(
     folder: Path,
     texts: Sequence[str],

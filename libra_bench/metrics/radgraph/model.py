@@ -74,7 +74,7 @@ class Model:
             raise InputError(f"{archive.path}: weights of RadGraph are missing: {error}") from None
 
     def read(self, reports: Sequence[Sequence[str]]) -> list[tuple[list[Span], list[Relation]]]:
-        """Labelled spans and relations of n reports, each given as its words.
+        """Labelled spans of n reports, each given as its words, and the relations between them.
 
         Spans come in the order of their first, then their last word; relations in the order of
         their two spans.
@@ -259,11 +259,20 @@ class _Heads:
             Span(int(starts[place]), int(ends[place]), names[int(best[place])])
             for place in best.nonzero()[:, 0].tolist()
         ]
-        return spans, self._relations(words, starts, ends)
+        return spans, self._relations(words, starts, ends, best > 0)
 
     def _relations(
-        self, words: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor
+        self,
+        words: torch.Tensor,
+        starts: torch.Tensor,
+        ends: torch.Tensor,
+        entities: torch.Tensor,
     ) -> list[Relation]:
+        """Relations between spans that are tried and that are entities: no others count.
+
+        Args:
+            entities: [spans], whether each has a label.
+        """
         import torch
 
         mention = self._over_spans(self._mention, words, starts, ends)[:, 0]
@@ -271,6 +280,9 @@ class _Heads:
         share = torch.tensor(float(len(words))) * self._archive.spans_per_word
         count = min(len(mention), max(1, math.ceil(share.item())))
         kept = mention.topk(count).indices.sort().values
+        kept = kept[entities[kept]]
+        if not len(kept):
+            return []
         starts, ends, mention = starts[kept], ends[kept], mention[kept]
         spans = torch.cat([words[starts], words[ends], self._widths[ends - starts]], dim=1)
         scores = self._over_pairs(spans) + (mention[:, None, None] + mention[None, :, None])

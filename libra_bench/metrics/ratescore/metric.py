@@ -117,12 +117,15 @@ class RaTEScore(MeanMetric):
         from torch.nn.functional import normalize
 
         def settle(keys: list[str]) -> list[float]:
+            pairs = [
+                [[Entity(*entity) for entity in side] for side in json.loads(key)] for key in keys
+            ]
+            reports = {tuple(entity.text for entity in side) for pair in pairs for side in pair}
+            vectors = {texts: normalize(self._encoder.together(texts), dim=1) for texts in reports}
             results = []
-            for key in keys:
-                truth, hypothesis = ([Entity(*one) for one in side] for side in json.loads(key))
+            for truth, hypothesis in pairs:
                 one, other = (
-                    normalize(self._encoder.together([entity.text for entity in side]), dim=1)
-                    for side in (truth, hypothesis)
+                    vectors[tuple(entity.text for entity in side)] for side in (truth, hypothesis)
                 )
                 there = np.stack([(other @ vector).numpy() for vector in one])
                 back = np.stack([(one @ vector).numpy() for vector in other])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import BertWordPieceTokenizer
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ RELATIONS = ("located_at", "modify", "suggestive_of")
 HIDDEN, FEATURES, WIDEST = 150, 20, 8
 
 
-def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
+def write_tokenizer(folder: Path, texts: Sequence[str], kind: str = "BertTokenizer") -> int:
     """A WordPiece tokenizer with the words of the texts; returns the size of its vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     words = sorted({word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())})
@@ -63,12 +64,15 @@ def write_tokenizer(folder: Path, texts: Sequence[str]) -> int:
     pieces = list(dict.fromkeys(pieces))
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
     settings = {
-        "tokenizer_class": "BertTokenizer",
+        "tokenizer_class": kind,
         "do_lower_case": True,
         "model_max_length": 512,
         **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")},
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    # Encoders that never had a WordPiece tokenizer of their own are read from this file alone.
+    fast = BertWordPieceTokenizer({piece: number for number, piece in enumerate(pieces)})
+    fast.save(str(folder / "tokenizer.json"))
     return len(pieces)
 
 
@@ -109,26 +113,75 @@ def write_ratescore(
     return ner, encoder
 
 
-def write_radgraph(
-    folder: Path, texts: Sequence[str], size: Size = BASE, spread: float = 0.02, seed: int = 0
-) -> Path:
-    """An archive of RadGraph's form over an encoder of BERT's, which lies beside it."""
+def write_encoder(folder: Path, texts: Sequence[str], size: Size = BASE) -> Path:
+    """An encoder of BERT's architecture, for BERTScore."""
+    from transformers import BertConfig, BertModel
+
+    words = write_tokenizer(folder, texts)
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=words, **size.settings)).save_pretrained(folder)
+    return folder
+
+
+def write_chexbert(folder: Path, texts: Sequence[str], size: Size = BASE) -> tuple[Path, Path]:
+    """A checkpoint of CheXbert's form, and the folder of its tokenizer and configuration."""
     from transformers import BertConfig, BertModel
 
     words = write_tokenizer(folder / "bert", texts)
-    torch.manual_seed(seed)
-    config = BertConfig(vocab_size=words, initializer_range=spread, **size.settings)
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=words, **size.settings)
     config.save_pretrained(folder / "bert")
-    model = BertModel(config)
+    weights = {f"bert.{key}": value for key, value in BertModel(config).state_dict().items()}
+    for head in range(14):
+        classes = 2 if head == 13 else 4
+        weights[f"linear_heads.{head}.weight"] = torch.randn(classes, size.width)
+        weights[f"linear_heads.{head}.bias"] = torch.zeros(classes)
+    state = {f"module.{key}": value for key, value in weights.items()}
+    torch.save({"model_state_dict": state}, folder / "chexbert.pth")
+    return folder / "chexbert.pth", folder / "bert"
+
+
+def write_radgraph(
+    folder: Path,
+    texts: Sequence[str],
+    size: Size = BASE,
+    spread: float = 0.02,
+    seed: int = 0,
+    dataset: str = "radgraph-xl",
+) -> Path:
+    """An archive of RadGraph's form over an encoder of BERT's, which lies beside it.
+
+    Args:
+        dataset: of the labels: `radgraph`, `radgraph-xl`, or `modern-radgraph-xl`, whose encoder is
+            of ModernBERT's architecture.
+    """
+    import transformers
+
+    modern = dataset.startswith("modern")
+    kind = "PreTrainedTokenizerFast" if modern else "BertTokenizer"
+    words = write_tokenizer(folder / "bert", texts, kind)
+    torch.manual_seed(seed)
+    shape = {"vocab_size": words, "initializer_range": spread, **size.settings}
+    if modern:
+        # The special tokens as `write_tokenizer` numbers them.
+        marks = {"pad_token_id": 0, "cls_token_id": 2, "sep_token_id": 3}
+        config = transformers.ModernBertConfig(
+            **shape, **marks, bos_token_id=2, eos_token_id=3, local_attention=16
+        )
+        model = transformers.ModernBertModel(config)
+    else:
+        config = transformers.BertConfig(**shape)
+        model = transformers.BertModel(config)
+    config.save_pretrained(folder / "bert")
     # The package makes its encoder from weights that lie there before it reads the archive's.
     model.save_pretrained(folder / "bert")
-    archive = folder / "radgraph-xl"
+    archive = folder / dataset
     (archive / "vocabulary").mkdir(parents=True, exist_ok=True)
     for kind, labels in (("ner_labels", RADGRAPH_LABELS), ("relation_labels", RELATIONS)):
-        (archive / "vocabulary" / f"radgraph-xl__{kind}.txt").write_text("\n".join(labels))
+        (archive / "vocabulary" / f"{dataset}__{kind}.txt").write_text("\n".join(labels))
     (archive / "vocabulary" / "non_padded_namespaces.txt").write_text("*labels\n*tags\n")
     (archive / "config.json").write_text(json.dumps(_radgraph_config()))
-    torch.save(_radgraph_weights(model, size.width), archive / "weights.th")
+    torch.save(_radgraph_weights(model, size.width, dataset), archive / "weights.th")
     return archive
 
 
@@ -169,9 +222,11 @@ def _radgraph_config() -> dict[str, Any]:
     }
 
 
-def _radgraph_weights(encoder: torch.nn.Module, width: int) -> dict[str, torch.Tensor]:
+def _radgraph_weights(
+    encoder: torch.nn.Module, width: int, dataset: str
+) -> dict[str, torch.Tensor]:
     span = 2 * width + FEATURES
-    ner, relation = "radgraph-xl__ner_labels", "radgraph-xl__relation_labels"
+    ner, relation = f"{dataset}__ner_labels", f"{dataset}__relation_labels"
     pruner = f"_relation._mention_pruners.{relation}._scorer"
     layers = {
         f"_ner._ner_scorers.{ner}.0._module._linear_layers.0": (HIDDEN, span),

@@ -47,7 +47,7 @@ def score(
         result = evaluate(examples, answers, settings, show)
     if per_report is not None:
         write_atomic(per_report, result.frame.to_parquet(index=False))
-    summary = {"n": len(examples), **result.summary()}
+    summary = {"n": len(examples), "profile": profile, **result.summary()}
     if json:
         print_json(summary)
         for name, gap in summary["not_scored"].items():

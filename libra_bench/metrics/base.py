@@ -8,6 +8,7 @@ of such sums, so a bootstrap resamples rows and never tokenises again: with resa
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libra_bench.stats.clusters import Floats, scored_rows
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,9 @@ class Metric(ABC):
         statistics = np.full((len(predictions), len(self.statistics)), np.nan)
         values = {output.name: np.full(len(predictions), np.nan) for output in self.outputs}
         if pairs:
-            part = self.compute([pair[1] for pair in pairs], [pair[2] for pair in pairs])
+            part = self.compute(
+                [_whole(pair[1]) for pair in pairs], [_whole(pair[2]) for pair in pairs]
+            )
             rows = [pair[0] for pair in pairs]
             statistics[rows] = part.statistics
             for name, column in part.values.items():
@@ -133,6 +138,11 @@ class Metric(ABC):
         """Everything that the figure depends on, in one line, after sacrebleu's manner."""
         parts = {"metric": self.name, "version": self.version, **self.settings(), "n": str(n)}
         return "|".join(f"{key}:{value}" for key, value in parts.items())
+
+
+def _whole(text: str) -> str:
+    """The text with U+FFFD for each half of a character, which no tokeniser takes."""
+    return _HALVES.sub("\ufffd", text)
 
 
 class MeansMetric(Metric):

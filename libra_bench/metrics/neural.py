@@ -228,7 +228,9 @@ def batches_by_length(lengths: Sequence[int], tokens: int = 0) -> Iterator[list[
         lengths: [n] tokens of each text.
         tokens: 0 for what suits the device.
     """
-    budget = tokens or (65536 if device().type == "cuda" else 2048)
+    # What the layers of a base model make of 256 tokens stays in a processor's cache: a third less
+    # time than with 2,048.
+    budget = tokens or (65536 if device().type == "cuda" else 256)
     order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
     start = 0
     while start < len(order):

@@ -52,7 +52,9 @@ def regressions(current: Mapping[str, Any], baseline: Mapping[str, Any]) -> list
     now, before = _metrics(current, "the run's summary"), _metrics(baseline, "the baseline")
     if not before:
         raise InputError("the baseline holds no metrics: there is nothing to check against")
-    faults = [
+    profiles = {found for found in map(_profile, (current, baseline)) if found}
+    faults = [] if len(profiles) < 2 else [f"profiles {' and '.join(sorted(profiles))}"]
+    faults += [
         f"{name}: {difference}"
         for name in before
         if name in now
@@ -66,6 +68,12 @@ def regressions(current: Mapping[str, Any], baseline: Mapping[str, Any]) -> list
         for name, figure in now.items()
         if name not in before
     ]
+
+
+def _profile(summary: Mapping[str, Any]) -> str | None:
+    """The profile of a summary, or of what `score --json` printed; None where it says none."""
+    run = summary.get("run")
+    return summary.get("profile") or (run.get("profile") if isinstance(run, Mapping) else None)
 
 
 def _metrics(summary: Mapping[str, Any], what: str) -> Mapping[str, Mapping[str, Any]]:

@@ -157,11 +157,12 @@ def test_identical_reports_are_perfect(name: str) -> None:
 def test_odd_texts_have_an_answer_in_their_own_row(name: str) -> None:
     predictions = ["", "...!", "心臓は正常です", "word " * 10_000, None, "clear", "clear lungs"]
     references = ["clear", "clear", "心臓は正常です", "word", "clear", " \n", "clear lungs"]
+    predictions, references = [*predictions, "clear \ud800"], [*references, "clear"]
     metric = registry.create(name)
     report = metric.score(predictions, references)
-    np.testing.assert_array_equal(report.scored, [1, 1, 1, 1, 0, 0, 1])
+    np.testing.assert_array_equal(report.scored, [1, 1, 1, 1, 0, 0, 1, 1])
     assert report.unscored == 2
-    alone = metric.score(predictions[6:], references[6:])
+    alone = metric.score(predictions[6:7], references[6:7])
     for output in metric.outputs:
         column = report.values[output.name]
         np.testing.assert_array_equal(np.isnan(column), ~report.scored)

@@ -88,7 +88,8 @@ def test_ratescore(ask: Any, texts: list[str], tmp_path: Path) -> None:
     assert sum(equal) >= 0.75 * len(equal)
 
 
-def test_radgraph(ask: Any, texts: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("dataset", ["radgraph-xl", "radgraph", "modern-radgraph-xl"])
+def test_radgraph(ask: Any, texts: list[str], tmp_path: Path, dataset: str) -> None:
     from metric_models import TINY, write_radgraph
 
     from libra_bench.metrics.radgraph.annotation import Annotator
@@ -100,12 +101,14 @@ def test_radgraph(ask: Any, texts: list[str], tmp_path: Path) -> None:
 
     # Random weights see everything or nothing; some see entities and relations here and there.
     for seed in range(50):
-        archive = str(write_radgraph(tmp_path, texts, TINY, spread=0.1, seed=seed))
+        archive = str(write_radgraph(tmp_path, texts, TINY, 0.1, seed, dataset))
         seen = entities(archive)
         if 100 < len(seen) < 5000 and any(entity["relations"] for entity in seen):
             break
     else:
         pytest.fail("no random archive sees entities and relations")
+    # One that the encoder cannot read at once.
+    texts = [*texts, " ".join(texts)[:8000], texts[0]]
     predictions, references = texts[:-1], texts[1:]
     *published, hypotheses, truths = ask("radgraph", predictions, references)
     for side, expected in ((predictions, hypotheses), (references, truths)):

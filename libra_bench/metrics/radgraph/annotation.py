@@ -72,7 +72,7 @@ class Annotator:
 
     def read(self, reports: Sequence[str]) -> list[Annotation]:
         """Annotations of n reports; equal ones are read once, one without words has no entities."""
-        cache: ContentCache[Annotation] = ContentCache("radgraph-1", self.fingerprint)
+        cache: ContentCache[Annotation] = ContentCache("radgraph-2", self.fingerprint)
         found = cache.through(reports, self._read)
         return [found[report] for report in reports]
 

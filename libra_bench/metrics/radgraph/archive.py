@@ -32,7 +32,7 @@ class Archive:
         labels: by `ner_labels` and `relation_labels`, in the order of the scores.
         encoder: name of the encoder at the Hugging Face hub.
         indexer: the encoder's name inside the model.
-        longest: tokens that the encoder reads at once.
+        longest: tokens that the encoder reads at once; None for any number.
         widest: words of the longest span.
         spans_per_word: spans that are tried for relations.
         feedforward_layers: hidden layers of each scorer.
@@ -43,7 +43,7 @@ class Archive:
     labels: Mapping[str, tuple[str, ...]]
     encoder: str
     indexer: str
-    longest: int
+    longest: int | None
     widest: int
     spans_per_word: float
     feedforward_layers: int
@@ -80,7 +80,7 @@ def read_archive(name: str) -> Archive:
             **_labels(path),
             encoder=embedder["model_name"],
             indexer=indexer,
-            longest=embedder["max_length"],
+            longest=embedder.get("max_length"),
             widest=reader["max_span_width"],
             spans_per_word=model["modules"]["relation"]["spans_per_word"],
             feedforward_layers=model["feedforward_params"]["num_layers"],

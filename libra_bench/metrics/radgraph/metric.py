@@ -50,7 +50,7 @@ class RadGraph(MeansMetric):
     """
 
     name: ClassVar[str] = "radgraph"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = _outputs()
     statistics: ClassVar[tuple[str, ...]] = (*(output.name for output in _outputs()), "count")
     requires: ClassVar[tuple[str, ...]] = ("weights",)
@@ -108,7 +108,7 @@ class RadGraphV1(MeanMetric):
     """
 
     name: ClassVar[str] = "radgraph"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = (Output("radgraph", "RadGraph F1"),)
     requires: ClassVar[tuple[str, ...]] = ("weights",)
 

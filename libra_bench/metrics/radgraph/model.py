@@ -8,6 +8,7 @@ network is applied to the parts of its input on their own, where they are few, a
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 
 _PRODUCTS_AT_ONCE = 1 << 22
+# Classes of tokenizers that leave it to their file what a text is framed by, and models whose
+# tokenizer is of them unless it says otherwise.
+_ANY_TOKENIZER = {"PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"}
+_WITHOUT_TOKENIZER = {"modernbert"}
 
 
 class Span(NamedTuple):
@@ -69,7 +74,7 @@ class Model:
             raise InputError(f"{archive.path}: weights of RadGraph are missing: {error}") from None
 
     def read(self, reports: Sequence[Sequence[str]]) -> list[tuple[list[Span], list[Relation]]]:
-        """Labelled spans and relations of n reports, each given as its words.
+        """Labelled spans of n reports, each given as its words, and the relations between them.
 
         Spans come in the order of their first, then their last word; relations in the order of
         their two spans.
@@ -112,7 +117,8 @@ class _Encoder:
         self._tokenizer: Any = load_tokenizer(folder)
         self._pieces: dict[str, list[int]] = {}
         self._before, self._behind = self._frame()
-        self._longest = archive.longest - len(self._before) - len(self._behind)
+        self._longest = archive.longest
+        self._frames = archive.longest is None or _puts_frames(folder)
 
     def _frame(self) -> tuple[list[int], list[int]]:
         """The special tokens before and behind a text."""
@@ -125,42 +131,69 @@ class _Encoder:
 
     def embed(self, reports: Sequence[Sequence[str]]) -> list[torch.Tensor]:
         """[words, width] for each report; zeros for a word without pieces."""
-        import torch
 
         self._cut({word for report in reports for word in report})
-        parts: list[tuple[int, list[int]]] = []
+        rows: list[tuple[int, list[int]]] = []
         for number, report in enumerate(reports):
             pieces = [piece for word in report for piece in self._pieces[word]]
-            parts += [
-                (number, [*self._before, *pieces[start : start + self._longest], *self._behind])
-                for start in range(0, len(pieces), self._longest)
-            ]
+            rows += [(number, row) for row in self._rows(pieces)]
         hidden: dict[int, torch.Tensor] = {}
-        for places in batches_by_length([len(ids) for _, ids in parts]):
-            ids, mask = padded([parts[place][1] for place in places], self._padding)
+        for places in batches_by_length([len(ids) for _, ids in rows]):
+            ids, mask = padded([rows[place][1] for place in places], self._padding)
             states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
             for row, place in enumerate(places):
-                stop = len(parts[place][1]) - len(self._behind)
-                hidden[place] = states[row, len(self._before) : stop].cpu()
+                hidden[place] = states[row, : len(rows[place][1])].cpu()
         of_report: list[list[torch.Tensor]] = [[] for _ in reports]
-        for place, (number, _) in enumerate(parts):
+        for place, (number, _) in enumerate(rows):
             of_report[number].append(hidden[place])
         return [
-            self._means(report, torch.cat(states) if states else None)
+            self._means(report, self._of_pieces(states) if states else None)
             for report, states in zip(reports, of_report, strict=True)
         ]
 
+    def _rows(self, pieces: list[int]) -> list[list[int]]:
+        """The pieces of a report in rows that the encoder reads."""
+        before, behind = (self._before, self._behind) if self._frames else ([], [])
+        step = len(pieces) or 1
+        if self._longest is not None:
+            step = self._longest - len(before) - len(behind)
+        return [
+            [*before, *pieces[start : start + step], *behind]
+            for start in range(0, len(pieces), step)
+        ]
+
+    def _of_pieces(self, rows: Sequence[torch.Tensor]) -> torch.Tensor:
+        """[pieces, width] from the rows' states, the frames taken away.
+
+        They are taken away even where none were put, as by the package: then each piece has the
+        state of its follower, and the last ones have none.
+        """
+        import torch
+
+        first, last = len(self._before), len(self._behind)
+        *full, end = rows
+        states = torch.cat([*(row[first : len(row) - last] for row in full), end[first:]])
+        if full and len(end) <= first:
+            # What is left of the last row takes the place of the states before.
+            states[len(states) - len(end) :] = end
+        return states
+
     def _means(self, report: Sequence[str], states: torch.Tensor | None) -> torch.Tensor:
-        """Mean over each word's pieces, from the states [pieces, width] of a report."""
+        """Mean over each word's pieces, from the states [pieces, width] of a report.
+
+        A piece without a state does not count.
+        """
         import torch
 
         width = self._model.config.hidden_size
         counts = torch.tensor([len(self._pieces[word]) for word in report], dtype=torch.long)
-        sums = torch.zeros(len(report), width)
+        owner = torch.repeat_interleave(torch.arange(len(report)), counts)
+        sums, known = torch.zeros(len(report), width), torch.zeros(len(report))
         if states is not None:
-            owner = torch.repeat_interleave(torch.arange(len(report)), counts)
-            sums.index_add_(0, owner, states)
-        return sums / counts.clamp_min(1).unsqueeze(1)
+            owner = owner[: len(states)]
+            sums.index_add_(0, owner, states[: len(owner)])
+            known.index_add_(0, owner, torch.ones(len(owner)))
+        return sums / known.clamp_min(1).unsqueeze(1)
 
     @property
     def _padding(self) -> int:
@@ -174,6 +207,19 @@ class _Encoder:
             texts = [word[1:] if word in ("/.", "/?") else word for word in new]
             ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
             self._pieces.update(zip(new, ids, strict=True))
+
+
+def _puts_frames(folder: Path) -> bool:
+    """Whether the package puts special tokens around what an encoder reads.
+
+    It asks the tokenizer's class to put them; the class that fits any tokenizer, which ModernBERT
+    has, puts none.
+    """
+    file = folder / "tokenizer_config.json"
+    named = json.loads(file.read_text()).get("tokenizer_class") if file.is_file() else None
+    if named is None:
+        return load_config(folder).model_type not in _WITHOUT_TOKENIZER
+    return str(named) not in _ANY_TOKENIZER
 
 
 class _Heads:
@@ -213,11 +259,20 @@ class _Heads:
             Span(int(starts[place]), int(ends[place]), names[int(best[place])])
             for place in best.nonzero()[:, 0].tolist()
         ]
-        return spans, self._relations(words, starts, ends)
+        return spans, self._relations(words, starts, ends, best > 0)
 
     def _relations(
-        self, words: torch.Tensor, starts: torch.Tensor, ends: torch.Tensor
+        self,
+        words: torch.Tensor,
+        starts: torch.Tensor,
+        ends: torch.Tensor,
+        entities: torch.Tensor,
     ) -> list[Relation]:
+        """Relations between spans that are tried and that are entities: no others count.
+
+        Args:
+            entities: [spans], whether each has a label.
+        """
         import torch
 
         mention = self._over_spans(self._mention, words, starts, ends)[:, 0]
@@ -225,6 +280,9 @@ class _Heads:
         share = torch.tensor(float(len(words))) * self._archive.spans_per_word
         count = min(len(mention), max(1, math.ceil(share.item())))
         kept = mention.topk(count).indices.sort().values
+        kept = kept[entities[kept]]
+        if not len(kept):
+            return []
         starts, ends, mention = starts[kept], ends[kept], mention[kept]
         spans = torch.cat([words[starts], words[ends], self._widths[ends - starts]], dim=1)
         scores = self._over_pairs(spans) + (mention[:, None, None] + mention[None, :, None])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from libra_bench.metrics.neural import (
     padded,
 )
 from libra_bench.metrics.sentences.split import sentences, tokenizer_version
+
+if TYPE_CHECKING:
+    import torch
 
 SHORTEST_SENTENCE = 3
 LONGEST_SENTENCE = 512
@@ -182,6 +185,20 @@ class Encoder:
             unpack=lambda data: np.frombuffer(data, "<f4"),
         )
         return cache.through(texts, self._embed)
+
+    def together(self, texts: Sequence[str]) -> torch.Tensor:
+        """Vectors [n, width] of a report's entities, not of length 1, from one batch in this order.
+
+        In another batch, or in other company, a vector differs in its last bits.
+        """
+        import torch
+
+        tokenizer, model = self._loaded
+        ids = tokenizer(list(texts), truncation=True, max_length=LONGEST_ENTITY)["input_ids"]
+        batch, mask = padded(ids, tokenizer.pad_token_id)
+        with torch.inference_mode():
+            first = model(input_ids=batch, attention_mask=mask).last_hidden_state[:, 0]
+        return cast("torch.Tensor", first.cpu())
 
     def _embed(self, texts: list[str]) -> list[np.ndarray]:
         import torch

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,9 @@ def test_stopped_runs_resume_to_the_same_end(
     command += ["--output", str(folder)]
     # Fewer threads than the finished run had would be another order of summation; the ids of a
     # run must not depend on it, and are compared below.
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+    # A test run started in the background hands down that it does not hear Ctrl-C.
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hear) as running:
         log = folder / "predictions.jsonl"
         deadline = time.monotonic() + 120
         while not (log.exists() and log.read_text().count("\n") >= 2):

@@ -119,7 +119,7 @@ def _facts(
     """What the figures depend on; no path, so that the record reads the same anywhere."""
     return {
         "model_id": answers[0].model_id,
-        "system": answers[0].metadata,
+        "system": (answers[0].model_extra or {}).get("metadata", {}),
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "studies": len(examples),

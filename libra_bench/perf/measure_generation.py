@@ -70,7 +70,7 @@ def measure(
     meter, spans = PowerMeter(device), Spans(Stopwatch(device))
 
     # The fast engine's step may be one replay on the device, which calls no module.
-    steps = {"during_step": lambda: spans.during("decode")} if engine == "fast" else {}
+    watched = {"during_step": lambda: spans.during("decode")} if engine == "fast" else {}
 
     def work() -> None:
         spans.marks.clear()
@@ -84,7 +84,7 @@ def measure(
             pad_token_id=subject.pad_token,
             side_by_side=abreast,
             on_done=lambda place, ids: latencies.append(time.perf_counter() - began),
-            **steps,
+            **watched,
         )
         delivered[:] = [len(ids) for ids in answers]
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 Value = TypeVar("Value")
+Item = TypeVar("Item")
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -31,6 +33,8 @@ WEIGHT_FILES = (
 # Models whose position numbers start behind the padding token's.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}
 _READ_AT_ONCE = 500
+_AT_ONCE = 8
+"""More batches side by side would wait for Python's lock."""
 
 
 def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
@@ -237,6 +241,30 @@ def batches_by_length(lengths: Sequence[int], tokens: int = 0) -> Iterator[list[
         count = max(1, budget // max(1, lengths[order[start]]))
         yield order[start : start + count]
         start += count
+
+
+def side_by_side(work: Callable[[Item], Value], items: Iterable[Item]) -> Iterator[Value]:
+    """The results of `work` in the order of the items; on a CPU several are worked on at once.
+
+    Matrices as small as those of a base model divide badly among threads: a batch on each is
+    faster than all on one batch. `work` runs in inference mode.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    workers = min(threads, _AT_ONCE) if device().type == "cpu" else 1
+
+    def inferred(item: Item) -> Value:
+        with torch.inference_mode():
+            return work(item)
+
+    if workers == 1:
+        yield from map(inferred, items)
+        return
+    # Each thread has a number of its own; what is set here is what torch's pool may use.
+    share = threads // workers
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
+        yield from pool.map(inferred, items)
 
 
 def padded(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -76,6 +76,13 @@ class Annotator:
         found = cache.through(reports, self._read)
         return [found[report] for report in reports]
 
+    def read_both(
+        self, predictions: Sequence[str], references: Sequence[str]
+    ) -> tuple[list[Annotation], list[Annotation]]:
+        """As `read`, for both sides at once: more reports of like lengths meet in a batch."""
+        found = self.read([*predictions, *references])
+        return found[: len(predictions)], found[len(predictions) :]
+
     def _read(self, reports: list[str]) -> list[Annotation]:
         split = [words(report, self._archive.dataset) for report in reports]
         return [

@@ -82,9 +82,8 @@ class RadGraph(MeansMetric):
         }
 
     def rows(self, predictions: Sequence[str], references: Sequence[str]) -> Floats:
-        hypotheses, truths = (
-            self._annotator.read([self._clean(text) for text in texts])
-            for texts in (predictions, references)
+        hypotheses, truths = self._annotator.read_both(
+            [self._clean(text) for text in predictions], [self._clean(text) for text in references]
         )
         figures = [
             [
@@ -132,9 +131,8 @@ class RadGraphV1(MeanMetric):
         }
 
     def each(self, predictions: Sequence[str], references: Sequence[str]) -> Sequence[float]:
-        hypotheses, truths = (
-            self._annotator.read([self._clean(text) for text in texts])
-            for texts in (predictions, references)
+        hypotheses, truths = self._annotator.read_both(
+            [self._clean(text) for text in predictions], [self._clean(text) for text in references]
         )
         return [
             (

@@ -21,6 +21,7 @@ from libra_bench.metrics.neural import (
     load_config,
     load_tokenizer,
     padded,
+    side_by_side,
 )
 from libra_bench.metrics.radgraph.archive import NER_LABELS, RELATION_LABELS, Archive, find_encoder
 
@@ -83,7 +84,10 @@ class Model:
 
         with torch.inference_mode():
             vectors = self._encoder.embed(reports)
-            return [self._heads.read(words) if len(words) else ([], []) for words in vectors]
+        return list(side_by_side(self._of_words, vectors))
+
+    def _of_words(self, words: torch.Tensor) -> tuple[list[Span], list[Relation]]:
+        return self._heads.read(words) if len(words) else ([], [])
 
 
 class _Encoder:
@@ -138,9 +142,14 @@ class _Encoder:
             pieces = [piece for word in report for piece in self._pieces[word]]
             rows += [(number, row) for row in self._rows(pieces)]
         hidden: dict[int, torch.Tensor] = {}
-        for places in batches_by_length([len(ids) for _, ids in rows]):
+        batches = list(batches_by_length([len(ids) for _, ids in rows]))
+
+        def states_of(places: list[int]) -> torch.Tensor:
             ids, mask = padded([rows[place][1] for place in places], self._padding)
-            states = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+            states: torch.Tensor = self._model(input_ids=ids, attention_mask=mask)[0]
+            return states
+
+        for places, states in zip(batches, side_by_side(states_of, batches), strict=True):
             for row, place in enumerate(places):
                 hidden[place] = states[row, : len(rows[place][1])].cpu()
         of_report: list[list[torch.Tensor]] = [[] for _ in reports]

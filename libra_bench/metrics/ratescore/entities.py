@@ -20,6 +20,7 @@ from libra_bench.metrics.neural import (
     load_tokenizer,
     model_folder,
     padded,
+    side_by_side,
 )
 from libra_bench.metrics.sentences.split import sentences, tokenizer_version
 
@@ -86,18 +87,22 @@ class Recogniser:
         ]
 
     def _read(self, texts: list[str]) -> list[list[list[str]]]:
-        import torch
-
         tokenizer, model = self._loaded
         ids = tokenizer(texts, truncation=True, max_length=LONGEST_SENTENCE)["input_ids"]
+        batches = list(batches_by_length([len(row) for row in ids]))
+
+        def classify(places: list[int]) -> list[list[int]]:
+            batch, mask = padded([ids[place] for place in places], tokenizer.pad_token_id)
+            classes: list[list[int]] = (
+                model(input_ids=batch, attention_mask=mask).logits.argmax(dim=-1).tolist()
+            )
+            return classes
+
+        names = model.config.id2label
         labels: dict[int, list[str]] = {}
-        with torch.inference_mode():
-            for places in batches_by_length([len(row) for row in ids]):
-                batch, mask = padded([ids[place] for place in places], tokenizer.pad_token_id)
-                logits = model(input_ids=batch, attention_mask=mask).logits
-                for place, row in zip(places, logits.argmax(dim=-1).tolist(), strict=True):
-                    names = model.config.id2label
-                    labels[place] = [names[label] for label in row[: len(ids[place])]]
+        for places, rows in zip(batches, side_by_side(classify, batches), strict=True):
+            for place, row in zip(places, rows, strict=True):
+                labels[place] = [names[label] for label in row[: len(ids[place])]]
         found = []
         for place, row in enumerate(ids):
             tokens = tokenizer.convert_ids_to_tokens(row)
@@ -205,13 +210,17 @@ class Encoder:
 
         tokenizer, model = self._loaded
         ids = tokenizer(texts, truncation=True, max_length=LONGEST_ENTITY)["input_ids"]
+        batches = list(batches_by_length([len(row) for row in ids]))
+
+        def first_tokens(places: list[int]) -> np.ndarray:
+            batch, mask = padded([ids[place] for place in places], tokenizer.pad_token_id)
+            first = model(input_ids=batch, attention_mask=mask).last_hidden_state[:, 0]
+            unit: np.ndarray = torch.nn.functional.normalize(first, dim=1).cpu().numpy()
+            return unit
+
         vectors: dict[int, np.ndarray] = {}
-        with torch.inference_mode():
-            for places in batches_by_length([len(row) for row in ids]):
-                batch, mask = padded([ids[place] for place in places], tokenizer.pad_token_id)
-                first = model(input_ids=batch, attention_mask=mask).last_hidden_state[:, 0]
-                unit = torch.nn.functional.normalize(first, dim=1).cpu().numpy()
-                vectors.update(zip(places, unit, strict=True))
+        for places, units in zip(batches, side_by_side(first_tokens, batches), strict=True):
+            vectors.update(zip(places, units, strict=True))
         return [vectors[place] for place in range(len(texts))]
 
     @cached_property

@@ -17,7 +17,9 @@ from libra_bench.version import __version__
 OPTIONAL = {
     "pycocoevalcap": ("the coco profile", "pip install 'libra-bench[metrics]'"),
     "spacy": ("RaTEScore's sentences", "pip install 'libra-bench[metrics]'"),
+    "accelerate": ("training", "pip install 'libra-bench[train]'"),
     "peft": ("training with LoRA", "pip install 'libra-bench[train]'"),
+    "bitsandbytes": ("training in 8 and 4 bits", "pip install 'libra-bench[quantized]'"),
     "flash_attn": ("attention on a GPU; SDPA serves without it", "pip install 'libra-bench[gpu]'"),
 }
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import set_seed
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.files import listing, sha256_of, write_json
 from libra_bench.model.loading import LoadedModel
 from libra_bench.model.saving import remove
@@ -80,14 +81,18 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
 
     Raises:
         InputError: settings, data or weights that cannot be used.
+        MissingResourceError: a package of the extra `train` is not installed.
         RunError: the loss is not a number, or a checkpoint cannot be written.
     """
+    _require("accelerate")
     arguments = training_arguments(
         settings.stage,
         str(settings.output),
         settings.given,
         validated=settings.validation_data is not None,
     )
+    if arguments.lora_enable:
+        _require("peft")
     if not arguments.should_save:
         say = _silent  # One process speaks for all.
     last = _resume_from(settings, arguments)
@@ -126,6 +131,15 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
         trainer.state.best_model_checkpoint,
         bool(arguments.should_save),
     )
+
+
+def _require(package: str) -> None:
+    """Refuse at once what would break off deep inside Hugging Face's trainer."""
+    if find_spec(package) is None:
+        raise MissingResourceError(
+            f"training needs {package}, which is not installed",
+            "pip install 'libra-bench[train]'",
+        )
 
 
 def _silent(line: str) -> None:

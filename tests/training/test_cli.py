@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from libra_bench.cli.program import app
 from libra_bench.model.loading import load_model
+from libra_bench.training import run as training_run
 
 
 def invoke(*arguments: str) -> tuple[int, str]:
@@ -51,3 +52,14 @@ def test_training_and_merging(data: Path, tmp_path: Path) -> None:
     code, text = invoke("merge", *merging, "--dtype", "float16")
     assert code == 0, text
     assert load_model(whole, device="cpu").model_id == "whole"
+
+
+@pytest.mark.parametrize(("missing", "stage"), [("accelerate", "align"), ("peft", "finetune")])
+def test_without_the_extra(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, stage: str
+) -> None:
+    monkeypatch.setattr(training_run, "find_spec", lambda name: None if name == missing else True)
+    given = paths(data, tmp_path / "none", tmp_path / "out")
+    code, text = invoke("train", "--stage", stage, *given, *COMMON)
+    assert code == 2 and f"training needs {missing}" in text
+    assert "libra-bench[train]" in text and not (tmp_path / "out").exists()

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
     from libra_bench.generation.driver import Progress
 
 
@@ -97,19 +100,7 @@ def summary_table(summary: dict[str, Any]) -> None:
 @contextmanager
 def generation_progress(label: str) -> Iterator[Callable[[Progress], None]]:
     """A bar with reports, reports per second and the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    with Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(label, total=None, speed="")
+    with _bar(label, left=True) as (bar, task):
 
         def show(progress: Progress) -> None:
             rate = progress.reports_per_second
@@ -124,26 +115,39 @@ def generation_progress(label: str) -> Iterator[Callable[[Progress], None]]:
 @contextmanager
 def count_progress(label: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """A bar over things counted: call it with how many are done and, where known, of how many."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    with Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as bar:
-        task = bar.add_task(label, total=total, speed="")
+    with _bar(label, left=False) as (bar, task):
 
         def show(done: int, total: int | None = total) -> None:
             seconds = bar.tasks[0].elapsed
             speed = f"{done / seconds:,.0f} a second" if seconds else ""
             bar.update(task, completed=done, total=total, speed=speed)
 
+        bar.update(task, total=total)
         yield show
+
+
+@contextmanager
+def _bar(label: str, *, left: bool) -> Iterator[tuple[Bar, TaskID]]:
+    """A bar on stderr with a count, a speed, and the time that is left or has passed."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None if left else 40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn() if left else TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        yield bar, bar.add_task(label, total=None, speed="")
 
 
 @contextmanager

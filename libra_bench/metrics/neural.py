@@ -261,10 +261,15 @@ def side_by_side(work: Callable[[Item], Value], items: Iterable[Item]) -> Iterat
     if workers == 1:
         yield from map(inferred, items)
         return
-    # Each thread has a number of its own; what is set here is what torch's pool may use.
     share = threads // workers
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(share,)) as pool:
-        yield from pool.map(inferred, items)
+    try:
+        with ThreadPoolExecutor(
+            workers, initializer=torch.set_num_threads, initargs=(share,)
+        ) as pool:
+            yield from pool.map(inferred, items)
+    finally:
+        # What a worker sets for itself is also what torch gives to threads that begin later.
+        torch.set_num_threads(threads)
 
 
 def padded(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 from libra_bench.core.files import read_json
+from libra_bench.report.view import number
 
 TITLES = {
     "bleu4": "BLEU-4",
@@ -56,15 +56,11 @@ def _table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _value(row: dict[str, Any]) -> str:
-    return f"{_number(row['value'])} ({_number(row['low'])} – {_number(row['high'])})"
+    return f"{number(row['value'], 1)} ({number(row['low'], 1)} – {number(row['high'], 1)})"
 
 
 def _difference(row: dict[str, Any]) -> str:
-    interval = f"{_number(row['difference_low'])} – {_number(row['difference_high'])}"
+    interval = f"{number(row['difference_low'], 1)} – {number(row['difference_high'], 1)}"
     p = row["p"]
     shown = "–" if p is None else f"p {'<' if p < 0.001 else '='} {max(p, 0.001):.3f}"
-    return f"{_number(row['difference'])} ({interval}), {shown}"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.1f}"
+    return f"{number(row['difference'], 1)} ({interval}), {shown}"

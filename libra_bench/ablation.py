@@ -20,8 +20,11 @@ from libra_bench.generation.log import PredictionLog
 from libra_bench.metrics import registry
 from libra_bench.report.ablation import ablation_page
 from libra_bench.runs.environment import commit, versions
-from libra_bench.stats.bootstrap import Finalise, intervals
+from libra_bench.runs.scoring import patients_of
+from libra_bench.stats.bootstrap import intervals
+from libra_bench.stats.clusters import scored_rows
 from libra_bench.stats.paired import differences
+from libra_bench.stats.resampling import Finalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +63,7 @@ def conditions(examples: Sequence[Example], seed: int = 0) -> dict[str, list[Exa
         InputError: fewer than two patients have a prior.
     """
     known = [one for one in examples if one.has_prior]
-    patients = [one.subject_id or one.question_id for one in known]
+    patients = patients_of(known).labels
     if len(set(patients)) < 2:
         raise InputError("an ablation of the prior needs studies with a prior of two patients")
     rng = np.random.default_rng(seed)
@@ -123,7 +126,8 @@ def _facts(
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "studies": len(examples),
-        "patients": len({one.subject_id or one.question_id for one in examples}),
+        "patients": patients_of(examples).count,
+        "unit": patients_of(examples).unit,
         "examples_sha256": sha256_of_text("\n".join(map(dump_record, examples))),
         "versions": versions(),
         "commit": commit(),
@@ -137,11 +141,13 @@ def _compare(
     trials: int,
     seed: int,
 ) -> list[Row]:
-    patients = [one.subject_id or one.question_id for one in examples]
+    patients = patients_of(examples).labels
     rows = []
     for statistics, finalise in _measures(examples, answers, truths):
         for name, own in statistics.items():
             bounds = intervals(own, finalise, patients, trials=trials, seed=seed, level=0.95)
+            # The condition's own score covers all that it scored; a difference needs both.
+            alone = finalise(own[scored_rows(own)].sum(axis=0))
             against = differences(
                 own, statistics[TRUE], finalise, patients, trials=trials, seed=seed
             )
@@ -152,14 +158,14 @@ def _compare(
                     Row(
                         condition=name,
                         figure=figure,
-                        value=found.first,
+                        value=float(alone[figure]),
                         low=bounds[figure][0],
                         high=bounds[figure][1],
                         difference=np.nan if same else found.difference,
                         difference_low=np.nan if same else found.low,
                         difference_high=np.nan if same else found.high,
                         p=np.nan if same else found.p,
-                        n=int((~np.isnan(own).any(axis=1)).sum()),
+                        n=int(scored_rows(own).sum()),
                     )
                 )
     return rows

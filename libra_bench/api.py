@@ -20,7 +20,7 @@ def score(
     *,
     profile: str = "libra",
     options: Mapping[str, Mapping[str, str]] | None = None,
-    clusters: Sequence[str] | None = None,
+    clusters: Sequence[str | None] | None = None,
     trials: int = 1000,
     seed: int = 0,
 ) -> Scores:
@@ -31,7 +31,8 @@ def score(
         metrics: names; None for the profile's core metrics.
         profile: `libra`, `coco` or `rexrank`.
         options: settings of single metrics, by metric name and key.
-        clusters: [n] patients, so that the intervals resample patients.
+        clusters: [n] the patient of each report, None where unknown, so that the intervals
+            resample patients. Without it reports are resampled, as each figure's signature says.
 
     Returns:
         Figures with intervals and signatures, and each report's own.
@@ -45,11 +46,17 @@ def score(
         >>> round(scores.figures["rouge_l"].value, 2)
         33.33
     """
+    from libra_bench.core.records import is_missing
     from libra_bench.metrics.scoring import score_texts
     from libra_bench.runs.scoring import ScoringSettings
+    from libra_bench.stats.clusters import by_patient
 
     chosen = ScoringSettings(metrics, profile, options or {}).create()
-    return score_texts(predictions, references, chosen, clusters=clusters, trials=trials, seed=seed)
+    patients = None
+    if clusters is not None:
+        known = [None if is_missing(one) else str(one) for one in clusters]
+        patients = by_patient(known, [str(n) for n in range(len(known))])
+    return score_texts(predictions, references, chosen, clusters=patients, trials=trials, seed=seed)
 
 
 class Model:

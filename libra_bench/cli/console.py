@@ -91,6 +91,11 @@ def summary_table(summary: dict[str, Any]) -> None:
         title = f"{run['model_id']} on {run['cohort']}{untrained}"
     if rows:
         table(("metric", "value", "95 % interval", "scored", "unscored"), rows, title)
+        drawn = summary["resampled"]
+        say(
+            f"intervals: {drawn['interval']} over {drawn['count']:,} {drawn['unit']}, "
+            f"{drawn['trials']:,} trials"
+        )
     for name, gap in summary["not_scored"].items():
         warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
     for note in summary["notes"]:

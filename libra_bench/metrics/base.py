@@ -33,6 +33,10 @@ class Output:
     low: float = 0.0
     high: float = 100.0
 
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """The ends of an interval, cut to what the figure can be; NaN stays NaN."""
+        return float(np.clip(low, self.low, self.high)), float(np.clip(high, self.low, self.high))
+
 
 @dataclass(frozen=True)
 class PerReport:

@@ -17,7 +17,7 @@ from libra_bench.generation.factory import SystemSettings, create_system
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
-from libra_bench.runs.scoring import ScoringSettings, score_run
+from libra_bench.runs.scoring import ScoringSettings, check_subgroups, score_run
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ def evaluate(
     """
     watch = observer or Silence()
     settings.scoring.check()
+    RunFolder.check_output(path, resume=resume)
     settings.system.check()
     with watch.step("reading the data"):
         cohort = load(
@@ -106,6 +107,7 @@ def evaluate(
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
+    check_subgroups(cohort.examples, settings.scoring.subgroups)
     with watch.step(f"loading {settings.system.model}"):
         system = create_system(settings.system, cohort)
     arguments = _plain(asdict(settings))

@@ -26,7 +26,7 @@ def compare(
     from libra_bench.runs.comparing import compare_runs
 
     rows = compare_runs(
-        runs, metrics=options.names(metrics) if metrics else None, trials=trials, seed=seed
+        runs, metrics=options.chosen(metrics, "--metrics"), trials=trials, seed=seed
     )
     if json:
         print_json([row.__dict__ for row in rows])

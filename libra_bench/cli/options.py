@@ -72,7 +72,9 @@ LengthPenalty = Annotated[float | None, typer.Option(help="Exponent on the gener
 NoRepeatNgramSize = Annotated[int | None, typer.Option(help="No n-gram of this size twice.")]
 MaxNewTokens = Annotated[int | None, typer.Option(help="At most this many new tokens.")]
 MinNewTokens = Annotated[int | None, typer.Option(help="At least this many new tokens.")]
-Temperature = Annotated[float | None, typer.Option(help="Above 0: sample at this temperature.")]
+Temperature = Annotated[
+    float | None, typer.Option(help="Above 0: sample at this temperature. 0: do not sample.", min=0)
+]
 TopP = Annotated[float | None, typer.Option(help="Nucleus sampling.")]
 Engine = Annotated[str, typer.Option(help="fast or reference: the same ids, another speed.")]
 BatchSize = Annotated[str, typer.Option(help="Studies side by side, or `auto`.")]
@@ -82,7 +84,10 @@ RandomWeights = Annotated[
     bool, typer.Option("--random-weights", help="The model's shape without its weights.")
 ]
 Metrics = Annotated[
-    str | None, typer.Option(help="Names with commas; the profile's core metrics if unset.")
+    list[str] | None,
+    typer.Option(
+        help="Names with commas, or the option several times; the profile's core metrics if unset."
+    ),
 ]
 Profile = Annotated[
     str, typer.Option(help="How texts are cleaned and scored: libra, coco, rexrank.")
@@ -96,7 +101,8 @@ Subgroups = Annotated[
     typer.Option(help="Columns with commas that split the cohort: any field of the examples."),
 ]
 Trials = Annotated[int, typer.Option(help="Bootstrap or randomisation trials.", min=1)]
-Seed = Annotated[int, typer.Option(help="Seed of the resampling.")]
+Seed = Annotated[int, typer.Option(help="Seed of the resampling.", min=0)]
+Limit = Annotated[int | None, typer.Option(help="Only the first N examples.", min=1)]
 MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
@@ -123,9 +129,27 @@ def decoding_overrides(
     }
 
 
-def names(text: str) -> list[str]:
-    """Names between commas, in their order, each once."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+def names(given: str | Sequence[str]) -> list[str]:
+    """Names between commas, of one text or of several, in their order, each once."""
+    texts = [given] if isinstance(given, str) else given
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def chosen(given: str | Sequence[str] | None, option: str) -> list[str] | None:
+    """The names of an option; None where it was not given.
+
+    Raises:
+        InputError: it was given without any name.
+    """
+    if not given:
+        if given == "":
+            raise InputError(f"{option}: no name in it")
+        return None
+    found = names(given)
+    if not found:
+        raise InputError(f"{option}: no name in {', '.join(given)!r}")
+    return found
 
 
 def metric_options(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
@@ -140,5 +164,7 @@ def metric_options(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
         name, dot, key = target.partition(".")
         if not (equals and dot and name and key):
             raise InputError(f"--metric-option {text!r}: NAME.KEY=VALUE was expected")
-        options.setdefault(name, {})[key] = value
+        # No shell expands a ~ behind an equals sign.
+        home = value == "~" or value.startswith("~/")
+        options.setdefault(name, {})[key] = str(Path(value).expanduser()) if home else value
     return options

@@ -26,7 +26,7 @@ def run(
         str, typer.Option(help="Split to evaluate, where the data has splits.")
     ] = "test",
     section: Annotated[str, typer.Option(help="findings or impression.")] = "findings",
-    limit: Annotated[int | None, typer.Option(help="Only the first N examples.", min=1)] = None,
+    limit: options.Limit = None,
     output: Annotated[
         Path | None, typer.Option(help="The run folder; runs/… with the time if unset.")
     ] = None,
@@ -100,10 +100,10 @@ def run(
             corpus=corpus,
         ),
         scoring=ScoringSettings(
-            metrics=options.names(metrics) if metrics else None,
+            metrics=options.chosen(metrics, "--metrics"),
             profile=profile,
             options=options.metric_options(metric_option),
-            subgroups=options.names(subgroups) if subgroups else None,
+            subgroups=options.chosen(subgroups, "--subgroups"),
             trials=trials,
             seed=seed,
         ),

@@ -34,10 +34,10 @@ def score(
     from libra_bench.runs.texts import read_pairs
 
     settings = ScoringSettings(
-        metrics=options.names(metrics) if metrics else None,
+        metrics=options.chosen(metrics, "--metrics"),
         profile=profile,
         options=options.metric_options(metric_option),
-        subgroups=options.names(subgroups) if subgroups else None,
+        subgroups=options.chosen(subgroups, "--subgroups"),
         trials=trials,
         seed=seed,
     )

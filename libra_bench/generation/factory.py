@@ -49,8 +49,23 @@ class SystemSettings:
         if self.engine not in ENGINES:
             raise unknown_name("engine", self.engine, ENGINES)
         self.decoding()
+        if self.is_baseline:
+            return
         if not Path(self.model).is_dir():
             zoo.require(zoo.find(self.model))
+        # torch is imported from here on: whatever is cheaper to refuse was refused before.
+        from libra_bench.generation import capacity
+        from libra_bench.model.loading import find_parts, resolve_device, resolve_dtype
+
+        capacity.check(self.batch_size)
+        resolve_device(self.device)
+        resolve_dtype(self.dtype, self.device)
+        find_parts(self.model, self.model_base, self.vision_tower)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this names a text-only baseline, which has no weights and no device."""
+        return not Path(self.model).is_dir() and zoo.find(self.model).kind == "baseline"
 
     def decoding(self) -> Decoding:
         """The protocol with its overrides.
@@ -76,7 +91,7 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
         InputError: an unknown name, settings that do not fit, weights that are not there.
     """
     settings.check()
-    if not Path(settings.model).is_dir() and zoo.find(settings.model).kind == "baseline":
+    if settings.is_baseline:
         return _baseline(settings, cohort)
     from libra_bench.generation.libra import LibraSystem
 

@@ -176,7 +176,8 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
-        raise unknown_name("device", name, ("auto", "cpu", "cuda"))
+        near = ("cuda",) if name.lower() in ("gpu", "cuda:0", "nvidia") else ()
+        raise unknown_name("device", name, ("auto", "cpu", "cuda"), near)
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no GPU here; --device cpu runs without one")
     return torch.device(name)

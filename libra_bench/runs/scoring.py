@@ -61,7 +61,22 @@ class ScoringSettings:
         return registry.create_all(names, self.profile, self.options)
 
     def check(self) -> None:
-        """Refuse wrong names before any work starts."""
+        """Refuse what cannot be used before any work starts.
+
+        Raises:
+            InputError: unknown names or options, or numbers out of range.
+        """
+        faults = [
+            message
+            for wrong, message in (
+                (self.trials < 1, f"trials {self.trials}: at least 1 was expected"),
+                (self.seed < 0, f"seed {self.seed}: must not be negative"),
+                (not 0 < self.level < 1, f"level {self.level:g}: not in (0, 1)"),
+            )
+            if wrong
+        ]
+        if faults:
+            raise InputError("; ".join(faults))
         self.create()
 
 
@@ -156,6 +171,7 @@ def evaluate(
     from libra_bench.metrics.scoring import score_texts, to_frame
     from libra_bench.runs.subgroups import by_subgroup
 
+    check_subgroups(examples, settings.subgroups)
     matched = match(examples, predictions)
     texts = [one.text if one.status == "ok" else None for one in matched]
     references = [example.reference or None for example in examples]
@@ -279,14 +295,9 @@ def _identities(
 def add_subgroup_columns(
     frame: pd.DataFrame, examples: Sequence[Example], asked: Sequence[str] | None
 ) -> list[str]:
-    """The columns that are to split the cohort, put into the frame where they are not.
-
-    Raises:
-        InputError: no example has a field that was asked for.
-    """
+    """The columns that are to split the cohort, put into the frame where they are not."""
     from libra_bench.runs.subgroups import COLUMNS, column
 
-    check_subgroups(examples, asked)
     for name in asked or COLUMNS:
         fields = [(example.model_extra or {}).get(name) for example in examples]
         if name not in frame.columns and any(value is not None for value in fields):

@@ -61,7 +61,8 @@ def by_subgroup(
         reports: each metric's statistics by its name.
         columns: of the frame.
     """
-    rows, notes = [], []
+    rows: list[dict[str, Any]] = []
+    left_out: list[str] = []
     for column in columns:
         small: list[str] = []
         for value, chosen in groups(frame[column]).items():
@@ -103,8 +104,12 @@ def by_subgroup(
         if small:
             named = ", ".join(small[:_NAMED])
             more = f" and {len(small) - _NAMED} more" if len(small) > _NAMED else ""
-            notes.append(f"{column}: not shown, fewer than {SMALLEST} reports: {named}{more}")
-    return Subgroups(rows, notes)
+            left_out.append(f"{column} {named}{more}")
+    if not left_out:
+        return Subgroups(rows, [])
+    return Subgroups(
+        rows, [f"subgroups of fewer than {SMALLEST} reports are not shown: {'; '.join(left_out)}"]
+    )
 
 
 def column(values: Sequence[Any]) -> pd.Series[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
@@ -46,6 +47,10 @@ def load(
     kind, _, path = spec.partition(":")
     if kind not in CORPORA:
         raise unknown_name("kind of data", kind, CORPORA)
+    if limit is not None and limit < 1:
+        raise InputError(f"limit {limit}: at least 1 was expected")
+    if path.startswith("~"):
+        path = str(Path(path).expanduser())  # No shell expands a ~ behind a colon.
     if not path and kind not in WITHOUT_PATH:
         raise InputError(f"--data {kind}: name its place as {kind}:PATH")
     if section not in ("findings", "impression"):

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_atomic, write_json
 from libra_bench.core.records import Example, Prediction
+from libra_bench.runs import forms
 from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.unscored import refuse_nothing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,8 +133,12 @@ def evaluate(
     from libra_bench.runs.subgroups import by_subgroup
 
     matched = match(examples, predictions)
-    texts = [one.text if one.status == "ok" else None for one in matched]
-    references = [example.reference or None for example in examples]
+    pairs = [
+        forms.pair(example, one, settings.profile)
+        for example, one in zip(examples, matched, strict=True)
+    ]
+    texts, references = [one[0] for one in pairs], [one[1] for one in pairs]
+    refuse_nothing(texts, references)
     clusters = [example.subject_id or example.question_id for example in examples]
     metrics = settings.create()
     scores = score_texts(
@@ -159,7 +165,7 @@ def evaluate(
     return Result(
         frame=frame,
         scores=scores,
-        suffix=_made_by(matched),
+        suffix=_labelled(examples, settings.profile) + _made_by(matched),
         subgroups=by_subgroup(
             frame,
             clusters,
@@ -230,6 +236,12 @@ def _subgroup_columns(
     if missing:
         raise InputError(f"--subgroups: no example has a field {' or '.join(missing)}")
     return [column for column in asked or COLUMNS if column in frame.columns]
+
+
+def _labelled(examples: Sequence[Example], profile: str) -> str:
+    """The part of each signature that says how many texts carry the leaderboard's labels."""
+    labelled = sum(forms.used(example, profile) for example in examples)
+    return f"|labels:{'all' if labelled == len(examples) else labelled}" if labelled else ""
 
 
 def _made_by(predictions: Sequence[Prediction]) -> str:

@@ -103,6 +103,18 @@ Subgroups = Annotated[
 Trials = Annotated[int, typer.Option(help="Bootstrap or randomisation trials.", min=1)]
 Seed = Annotated[int, typer.Option(help="Seed of the resampling.", min=0)]
 Limit = Annotated[int | None, typer.Option(help="Only the first N examples.", min=1)]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=COLUMN,…",
+        help="Columns that a file of predictions or references calls otherwise: prediction, "
+        "reference, question_id, subject_id, study_id, …",
+    ),
+]
+AllowUnscored = Annotated[
+    bool,
+    typer.Option("--allow-unscored", help="Exit with 0 though a named metric is not scored."),
+]
 MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
@@ -149,6 +161,28 @@ def chosen(given: str | Sequence[str] | None, option: str) -> list[str] | None:
     found = names(given)
     if not found:
         raise InputError(f"{option}: no name in {', '.join(given)!r}")
+    return found
+
+
+def columns(text: str | None) -> dict[str, str]:
+    """`NAME=COLUMN` between commas, by our name.
+
+    Raises:
+        InputError: another form, an unknown name, or one name twice.
+    """
+    from libra_bench.core.fields import CANONICAL
+    from libra_bench.core.names import unknown_name
+
+    found: dict[str, str] = {}
+    for part in names(text or ""):
+        name, equals, column = (one.strip() for one in part.partition("="))
+        if not (equals and name and column):
+            raise InputError(f"--columns {part!r}: NAME=COLUMN was expected")
+        if name not in CANONICAL:
+            raise unknown_name("name in --columns", name, CANONICAL)
+        if name in found:
+            raise InputError(f"--columns: {name} is named twice")
+        found[name] = column
     return found
 
 

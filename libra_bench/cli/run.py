@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,6 +62,7 @@ def run(
     trials: options.Trials = 1000,
     seed: options.Seed = 0,
     max_failures: options.MaxFailures = 0,
+    allow_unscored: options.AllowUnscored = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --output by id.")
     ] = False,
@@ -121,6 +122,18 @@ def run(
         say(f"wrote {page}")
     if outcome.failed > max_failures:
         warn(f"{outcome.failed} reports failed; {outcome.folder.predictions_file} says why")
+        raise typer.Exit(EXIT_FAILURES)
+    if not allow_unscored:
+        stop_unscored(outcome.summary, settings.scoring.metrics)
+
+
+def stop_unscored(summary: dict[str, Any], named: Sequence[str] | None) -> None:
+    """End with the code of failures where a metric that was named has no figure."""
+    from libra_bench.runs.unscored import named_but_unscored
+
+    missing = named_but_unscored(summary, named)
+    if missing:
+        warn(f"not scored, though named: {', '.join(missing)} (--allow-unscored exits with 0)")
         raise typer.Exit(EXIT_FAILURES)
 
 

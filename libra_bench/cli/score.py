@@ -9,15 +9,23 @@ import typer
 
 from libra_bench.cli import options
 from libra_bench.cli.console import print_json, steps_progress, summary_table, warn
+from libra_bench.cli.run import stop_unscored
 
 
 def score(
-    predictions: Annotated[Path, typer.Option(help="Predictions or Libra's answers, JSONL.")],
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            help="Predictions: JSONL (Libra's answers too), ReXrank's JSON, CSV, TSV, Parquet, "
+            "or a text a line; `-` is standard input."
+        ),
+    ],
     metrics: options.Metrics = None,
     references: Annotated[
         Path | None,
-        typer.Option(help="Examples with references, JSONL, matched by question_id."),
+        typer.Option(help="References where they stand in a file of their own, matched by id."),
     ] = None,
+    columns: options.Columns = None,
     profile: options.Profile = "libra",
     metric_option: options.MetricOption = None,
     per_report: Annotated[
@@ -26,12 +34,13 @@ def score(
     subgroups: options.Subgroups = None,
     trials: options.Trials = 1000,
     seed: options.Seed = 0,
+    allow_unscored: options.AllowUnscored = False,
     json: options.Json = False,
 ) -> None:
     """Score predictions against references, with intervals and signatures."""
     from libra_bench.core.files import write_atomic
+    from libra_bench.data.texts import read_pairs
     from libra_bench.runs.scoring import ScoringSettings, evaluate
-    from libra_bench.runs.texts import read_pairs
 
     settings = ScoringSettings(
         metrics=options.chosen(metrics, "--metrics"),
@@ -42,7 +51,7 @@ def score(
         seed=seed,
     )
     settings.check()
-    examples, answers = read_pairs(predictions, references)
+    examples, answers = read_pairs(predictions, references, options.columns(columns))
     with steps_progress("scoring") as show:
         result = evaluate(examples, answers, settings, show)
     if per_report is not None:
@@ -54,3 +63,5 @@ def score(
             warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
     else:
         summary_table(summary)
+    if not allow_unscored:
+        stop_unscored(summary, settings.metrics)

@@ -11,7 +11,9 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_atomic, write_json
 from libra_bench.core.identity import set_hash, text_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.runs import forms
 from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.unscored import refuse_nothing
 from libra_bench.stats.bootstrap import method
 from libra_bench.stats.clusters import Clusters, by_patient
 
@@ -173,8 +175,12 @@ def evaluate(
 
     check_subgroups(examples, settings.subgroups)
     matched = match(examples, predictions)
-    texts = [one.text if one.status == "ok" else None for one in matched]
-    references = [example.reference or None for example in examples]
+    pairs = [
+        forms.pair(example, one, settings.profile)
+        for example, one in zip(examples, matched, strict=True)
+    ]
+    texts, references = [one[0] for one in pairs], [one[1] for one in pairs]
+    refuse_nothing(texts, references)
     clusters = patients_of(examples)
     metrics = settings.create()
     scores = score_texts(
@@ -211,7 +217,7 @@ def evaluate(
     return Result(
         frame=frame,
         scores=scores,
-        suffix=_made_by(matched),
+        suffix=_labelled(examples, settings.profile) + _made_by(matched),
         clusters=clusters,
         trials=settings.trials,
         subgroups=groups.rows,
@@ -319,6 +325,12 @@ def check_subgroups(examples: Sequence[Example], asked: Sequence[str] | None) ->
             f"--subgroups: no example has a field {' or '.join(missing)}; there are "
             + ", ".join(sorted(known))
         )
+
+
+def _labelled(examples: Sequence[Example], profile: str) -> str:
+    """The part of each signature that says how many texts carry the leaderboard's labels."""
+    labelled = sum(forms.used(example, profile) for example in examples)
+    return f"|labels:{'all' if labelled == len(examples) else labelled}" if labelled else ""
 
 
 def _made_by(predictions: Sequence[Prediction]) -> str:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LONGEST_CAUSE = 300
+"""Characters of another package's message that stand in one of ours."""
+
 
 class LibraBenchError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -55,12 +58,14 @@ def costs_a_study(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001  (decoders raise what they like)
+    except Exception as error:
         raise StudyError(f"{what} ({cause_of(error)})") from error
 
 
 def cause_of(error: BaseException) -> str:
     """An error as part of a line: what it says, on one line, or else its name."""
-    said = " ".join(str(error).split())
+    # An operating system's error repeats the path, which the message names anyway.
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    said = " ".join(told.split())[:LONGEST_CAUSE]
     # A key alone, or a code, says nothing without the kind of error.
     return said if " " in said else f"{type(error).__name__}: {said}".rstrip(": ")

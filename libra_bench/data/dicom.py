@@ -74,7 +74,7 @@ def load_dicom(path: Path, largest: int) -> Image.Image:
         raise StudyError(f"{path}: one transfer syntax was expected, not {syntax!r}")
     try:
         pixels = data.pixel_array
-    except Exception as error:  # noqa: BLE001  (decoders raise what they like)
+    except Exception as error:
         raise _unreadable(path, syntax, error) from error
     with costs_a_study(f"{path}: its pixels cannot be read"):
         if kind == "PALETTE COLOR":

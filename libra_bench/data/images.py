@@ -75,12 +75,11 @@ def load_image(path: Path) -> Image.Image:
         MissingResourceError: DICOM of a compression that another package could read.
     """
     with costs_a_study(f"{path}: cannot be read as an image"):
-        if is_dicom(path):
-            image = load_dicom(path, LARGEST).convert("RGB")
-        else:
-            image = _load_picture(path)
-        if all(low == high for low, high in image.getextrema()):
-            image.info[NOTICE] = _of_one_colour(image)
+        dicom = is_dicom(path)
+        image = load_dicom(path, LARGEST).convert("RGB") if dicom else _load_picture(path)
+        extremes = np.array(image.getextrema())
+        if (extremes[:, 0] == extremes[:, 1]).all():
+            image.info[NOTICE] = _of_one_colour(extremes[:, 0].tolist(), dicom)
         return image
 
 
@@ -101,13 +100,10 @@ def _load_picture(path: Path) -> Image.Image:
     return Image.fromarray(to_eight_bits(values)).convert("RGB")
 
 
-def _of_one_colour(image: Image.Image) -> str:
-    colour = image.getpixel((0, 0))
-    name = {(0, 0, 0): "black", (255, 255, 255): "white"}.get(colour, f"of the colour {colour}")
-    return (
-        f"all of the image is {name}: nothing can be seen in it (if it is DICOM, its window may lie "
-        "outside its values)"
-    )
+def _of_one_colour(colour: list[int], dicom: bool) -> str:
+    name = {0: "black", 255: "white"}.get(colour[0]) if len(set(colour)) == 1 else None
+    what = f"all of the image is {name or f'of the colour {colour}'}: nothing can be seen in it"
+    return f"{what}; its window may lie outside its values" if dicom else what
 
 
 def load_ahead(

@@ -64,7 +64,7 @@ def to_eight_bits(
 def _by_grade(values: np.ndarray, curve: Curve | None, inverted: bool) -> np.ndarray:
     native = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
     places = native.view(np.uint8 if native.itemsize == 1 else np.uint16)
-    occurs = np.zeros(np.iinfo(places.dtype).max + 1, bool)
+    occurs = np.zeros(1 << 8 * places.dtype.itemsize, dtype=np.bool_)
     for part in _parts(places):
         occurs[part] = True
     grades = np.flatnonzero(occurs).astype(places.dtype).view(native.dtype)

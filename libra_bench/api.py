@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from libra_bench.core.errors import InputError
 from libra_bench.core.records import Example, Prediction
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def score(
     predictions: Sequence[str | None],
     references: Sequence[str | None],
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str] | str | None = None,
     *,
     profile: str = "libra",
     options: Mapping[str, Mapping[str, str]] | None = None,
@@ -27,8 +28,9 @@ def score(
     """Score texts.
 
     Args:
-        predictions, references: [n] texts, pair by pair; None where there is none.
-        metrics: names; None for the profile's core metrics.
+        predictions, references: [n] texts, pair by pair; None or NaN where there is none. Lists,
+            columns of pandas, arrays; not a text, of which each character would be a report.
+        metrics: names, or one text with commas; None for the profile's core metrics.
         profile: `libra`, `coco` or `rexrank`.
         options: settings of single metrics, by metric name and key.
         clusters: [n] the patient of each report, None where unknown, so that the intervals
@@ -38,7 +40,8 @@ def score(
         Figures with intervals and signatures, and each report's own.
 
     Raises:
-        InputError: unknown names, or lengths that differ.
+        InputError: unknown names, lengths that differ, or what is neither text nor missing, with
+            its place.
 
     Example:
         >>> import libra_bench
@@ -46,17 +49,38 @@ def score(
         >>> round(scores.figures["rouge_l"].value, 2)
         33.33
     """
-    from libra_bench.core.records import is_missing
     from libra_bench.metrics.scoring import score_texts
     from libra_bench.runs.scoring import ScoringSettings
     from libra_bench.stats.clusters import by_patient
 
-    chosen = ScoringSettings(metrics, profile, options or {}).create()
+    texts = _column("predictions", predictions), _column("references", references)
     patients = None
     if clusters is not None:
-        known = [None if is_missing(one) else str(one) for one in clusters]
+        known = [None if one is None else str(one) for one in _column("clusters", clusters)]
         patients = by_patient(known, [str(n) for n in range(len(known))])
-    return score_texts(predictions, references, chosen, clusters=patients, trials=trials, seed=seed)
+    names = metrics.split(",") if isinstance(metrics, str) else metrics
+    chosen = ScoringSettings(names, profile, options or {}).create()
+    return score_texts(*texts, chosen, clusters=patients, trials=trials, seed=seed)
+
+
+def _column(name: str, values: Any) -> list[Any]:
+    """The values of a column in their order, None where one is missing.
+
+    Raises:
+        InputError: not a column: a text, bytes, a mapping, a set, or nothing with parts.
+    """
+    if isinstance(values, str | bytes | bytearray | Mapping | Set) or not (
+        isinstance(values, Iterable) or hasattr(values, "__getitem__")
+    ):
+        raise InputError(
+            f"{name}: a list of texts was expected, one a report, not {type(values).__name__}"
+        )
+    return [None if _is_none(value) else value for value in values]
+
+
+def _is_none(value: Any) -> bool:
+    # NaN and NaT differ from themselves; NA says of every comparison that it does not know.
+    return value is None or type(value).__name__ == "NAType" or bool(value != value)
 
 
 class Model:

@@ -6,6 +6,12 @@ without a traceback and exits with 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST_CAUSE = 300
+"""Characters of another package's message that stand in one of ours."""
+
 
 class LibraBenchError(Exception):
     """Base class of every error that this package raises on purpose."""
@@ -29,5 +35,37 @@ class MissingResourceError(InputError):
         self.mend = mend
 
 
+class StudyError(InputError):
+    """What one study's files or tokens cost; its `__cause__` is what was raised over them."""
+
+
 class RunError(LibraBenchError):
     """Work that was started and could not be finished; exit code 1."""
+
+
+@contextmanager
+def costs_a_study(what: str) -> Iterator[None]:
+    """Around work of other packages on a single study's data: images, tokens.
+
+    Whatever a decoder or tokenizer raises over broken data, a lack of memory among it, is told as
+    a `StudyError`, so that it costs its study and no other. Nothing of our own belongs inside: a
+    fault of the program must stop it.
+
+    Args:
+        what: the beginning of the message: what could not be done with which file.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise StudyError(f"{what} ({cause_of(error)})") from error
+
+
+def cause_of(error: BaseException) -> str:
+    """An error as part of a line: what it says, on one line, or else its name."""
+    # An operating system's error repeats the path, which the message names anyway.
+    told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    said = " ".join(told.split())[:LONGEST_CAUSE]
+    # A key alone, or a code, says nothing without the kind of error.
+    return said if " " in said else f"{type(error).__name__}: {said}".rstrip(": ")

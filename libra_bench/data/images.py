@@ -1,71 +1,109 @@
-"""Reading radiographs: JPG, PNG of 8 and 16 bits, DICOM; one, or many ahead of their use."""
+"""Reading radiographs: JPG, PNG of 8 and 16 bits, DICOM; one, or many ahead of their use.
+
+What is read is data and never runs: Pillow is told which formats there are, so that no file reaches
+Ghostscript or another program, whatever its name. Whatever is wrong with an image costs its study.
+"""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.errors import InputError, StudyError, costs_a_study
 from libra_bench.data import packed
+from libra_bench.data.dicom import is_dicom, load_dicom
 from libra_bench.data.parallel import default_workers, in_order
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+from libra_bench.data.pixels import refuse_size, to_eight_bits
 
 LARGEST = 150_000_000
-"""Pixels; the largest plain radiographs have about 20 million."""
-DECODERS = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
+"""Pixels of an image and of the square around it; the largest plain radiographs have about 20
+million."""
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000")
+"""What Pillow may take a file for, by its content."""
+NOTICE = "notice"
+"""Key of `Image.info` under which an image says what its reader should know."""
+LINKED = "files"
+"""The folder of PhysioNet's layout that often is a link to where the images are."""
+_SHOWN = 120
+"""Characters of a name that messages show."""
 
 
 def resolve_image(root: Path, relative: str) -> Path:
     """The file that an example names, below the image root.
 
+    A link may lead anywhere below the root, which may itself be a link. `files`, the top folder
+    of PhysioNet's layout, may be a link to elsewhere: what it names counts as below the root.
+
     Raises:
-        InputError: it lies outside the root, or is not there.
+        StudyError: it lies outside the root, is not there, or has a name that no file can have.
     """
-    base = root.resolve()
-    path = (base / relative).resolve()
-    if not path.is_relative_to(base):
-        raise InputError(f"image {relative!r} leaves the image root {root}")
-    found = path if path.is_file() else packed.unpack(root, relative)
-    if found is None:
-        raise InputError(f"image {relative!r} is not in {root}")
-    return found
+    name = repr(relative) if len(relative) <= _SHOWN else f"{relative[:_SHOWN]!r}…"
+    with costs_a_study(f"image {name} cannot be looked for in {root}"):
+        base = root.resolve()
+        path = (base / relative).resolve()
+        if not any(path.is_relative_to(one) for one in _bases(base, relative)):
+            raise StudyError(f"image {name} leaves the image root {root}")
+        found = path if path.is_file() else packed.unpack(root, relative)
+        if found is None:
+            raise StudyError(f"image {name} is not in {root}")
+        return found
+
+
+def _bases(base: Path, relative: str) -> list[Path]:
+    """Folders in which an image of the root may lie."""
+    linked = base / LINKED
+    inside = PurePosixPath(relative).parts[:1] == (LINKED,)
+    return [base, linked.resolve()] if inside and linked.is_symlink() else [base]
 
 
 def load_image(path: Path) -> Image.Image:
-    """A radiograph as RGB.
+    """A radiograph as RGB, by what the file holds: DICOM named `.jpg`, or not at all, is DICOM.
 
     Colour modes of 8 bits are converted as Pillow does. Deeper greys (16-bit PNG, DICOM) are
     stretched from their darkest to their brightest value; DICOM goes through its VOI LUT and,
     where small values are bright (MONOCHROME1), is inverted first, as the published code does.
-    An orientation in the EXIF header is applied.
+    An orientation in the EXIF header is applied. An image of one colour, in which nothing can be
+    seen, says so in `info[NOTICE]`.
 
     Raises:
-        InputError: the file is missing, broken, not an image, or too large to be a radiograph.
+        StudyError: the file is missing, broken, no image, not finite, or too large to be a
+            radiograph.
+        MissingResourceError: DICOM of a compression that another package could read.
     """
+    with costs_a_study(f"{path}: cannot be read as an image"):
+        dicom = is_dicom(path)
+        image = load_dicom(path, LARGEST).convert("RGB") if dicom else _load_picture(path)
+        extremes = np.array(image.getextrema())
+        if (extremes[:, 0] == extremes[:, 1]).all():
+            image.info[NOTICE] = _of_one_colour(extremes[:, 0].tolist(), dicom)
+        return image
+
+
+def _load_picture(path: Path) -> Image.Image:
     try:
-        if path.suffix.lower() in (".dcm", ".dicom"):
-            return _load_dicom(path)
-        with Image.open(path) as opened:
-            if opened.width * opened.height > LARGEST:
-                raise InputError(f"{path}: {opened.width} × {opened.height} pixels are too many")
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith(("I", "F")):
-                return _from_grey(np.asarray(image, dtype=np.float64))
-            return image.convert("RGB")
+        with Image.open(path, formats=FORMATS) as opened:
+            refuse_size(path, opened.width, opened.height, LARGEST)
+            ImageOps.exif_transpose(opened, in_place=True)
+            if not opened.mode.startswith(("I", "F")):
+                return opened.convert("RGB")
+            values = np.asarray(opened)
     except UnidentifiedImageError:
-        raise InputError(f"{path}: not an image that can be read") from None
+        raise StudyError(
+            f"{path}: not an image that can be read (DICOM, {', '.join(FORMATS)})"
+        ) from None
     except Image.DecompressionBombError:
-        raise InputError(f"{path}: too many pixels for a radiograph") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from None
+        raise StudyError(f"{path}: too many pixels for a radiograph") from None
+    return Image.fromarray(to_eight_bits(values)).convert("RGB")
+
+
+def _of_one_colour(colour: list[int], dicom: bool) -> str:
+    name = {0: "black", 255: "white"}.get(colour[0]) if len(set(colour)) == 1 else None
+    what = f"all of the image is {name or f'of the colour {colour}'}: nothing can be seen in it"
+    return f"{what}; its window may lie outside its values" if dicom else what
 
 
 def load_ahead(
@@ -89,66 +127,3 @@ def load_ahead(
     # Decoding releases the interpreter's lock, so that threads do as well as processes.
     with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
         yield from in_order(pool, load, names, ahead=ahead or 2 * workers)
-
-
-def _load_dicom(path: Path) -> Image.Image:
-    import pydicom
-    from pydicom.errors import BytesLengthException, InvalidDicomError
-    from pydicom.pixels import apply_color_lut, apply_voi_lut
-
-    # What pydicom raises over broken elements, which it reads when they are asked for.
-    broken = (
-        *(AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError),
-        *(struct.error, BytesLengthException),
-    )
-    try:
-        data = pydicom.dcmread(path)
-        if "PixelData" not in data:
-            raise InputError(f"{path}: a DICOM file without an image")
-        # Before anything is unpacked: the header says how large it will be.
-        rows, columns = int(data.get("Rows", 0)), int(data.get("Columns", 0))
-        frames = int(data.get("NumberOfFrames", 1) or 1)
-        kind = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
-    except InvalidDicomError:
-        raise InputError(f"{path}: not a DICOM file") from None
-    except broken as error:
-        raise InputError(f"{path}: its DICOM header cannot be read ({error})") from None
-    if rows * columns > LARGEST:
-        raise InputError(f"{path}: {columns} × {rows} pixels are too many")
-    if frames != 1:
-        raise InputError(f"{path}: {frames} frames; a radiograph has one")
-    try:
-        pixels = data.pixel_array
-        if kind == "PALETTE COLOR":
-            pixels = apply_color_lut(pixels, data)
-        elif kind.startswith("MONOCHROME"):
-            pixels = apply_voi_lut(pixels, data)
-    except broken as error:
-        raise _unreadable(path, data, error) from None
-    values = np.asarray(pixels, dtype=np.float64)
-    return _from_grey(values.max() - values if kind == "MONOCHROME1" else values)
-
-
-def _unreadable(path: Path, data: Dataset, error: Exception) -> InputError:
-    """Why pixels cannot be read: no decoder for their compression, or broken ones."""
-    from pydicom.pixels import get_decoder
-
-    syntax = data.file_meta.get("TransferSyntaxUID")
-    try:
-        compressed = syntax is not None and not syntax.is_private and syntax.is_compressed
-        known = not compressed or get_decoder(syntax).is_available
-    except (NotImplementedError, ValueError):
-        known = False
-    if known:
-        return InputError(f"{path}: its pixels cannot be read ({error})")
-    return MissingResourceError(
-        f"{path}: no decoder for {syntax.name if syntax else 'its compression'}", DECODERS
-    )
-
-
-def _from_grey(values: np.ndarray) -> Image.Image:
-    """Values [h, w] or [h, w, 3] stretched to 0-255; an even image is black."""
-    values = values - values.min()
-    brightest = values.max()
-    scaled = values / brightest * 255 if brightest > 0 else values
-    return Image.fromarray(scaled.astype(np.uint8)).convert("RGB")

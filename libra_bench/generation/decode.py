@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from libra_bench.generation.protocols import Decoding
+from libra_bench.generation.search import NotFiniteError
 from libra_bench.generation.study import Study
 from libra_bench.model.libra import LibraModel
 
@@ -25,9 +27,12 @@ def decode(
 
     Args:
         image: the study's vectors [patches, hidden].
+
+    Raises:
+        NotFiniteError: the model's logits are no numbers.
     """
     embeds = model.embed(study.prompt_ids, image).unsqueeze(0)
-    ids = study.prompt_ids.unsqueeze(0).to(model.device)
+    ids, watch = study.prompt_ids.unsqueeze(0).to(model.device), _Watch()
     # The ids go along with the vectors: the n-gram ban looks at the prompt's ids, the -200 too.
     with torch.random.fork_rng(devices=_devices(model), enabled=decoding.do_sample):
         if decoding.do_sample:
@@ -39,9 +44,23 @@ def decode(
             eos_token_id=list(eos_token_ids),
             pad_token_id=pad_token_id,
             use_cache=True,
+            logits_processor=LogitsProcessorList([watch]),
             **_settings(decoding),
         )
+    if watch.broken is not None and watch.broken:
+        raise NotFiniteError
     return _cut_after_end(answer[0, ids.shape[1] :].tolist(), eos_token_ids)
+
+
+class _Watch(LogitsProcessor):
+    """Remembers on the device whether scores were no numbers; they are passed on as zeros then."""
+
+    broken: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        broken = ~(scores.amax(dim=-1) < torch.inf)
+        self.broken = broken.any() if self.broken is None else self.broken | broken.any()
+        return scores.masked_fill(broken[:, None], 0.0)
 
 
 def _settings(decoding: Decoding) -> dict[str, Any]:

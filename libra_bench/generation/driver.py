@@ -12,8 +12,9 @@ from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System, failed
 
 # What a single study can raise (a broken image, a device out of memory) without the whole run
-# being wrong. A programming error is none of these and stops the run.
-STUDY_ERRORS = (InputError, RuntimeError, ValueError, OSError, MemoryError)
+# being wrong. What decoders and tokenizers raise is an InputError by the time it comes here. A
+# programming error is none of these and stops the run, and so does a file that cannot be written.
+STUDY_ERRORS = (InputError, RuntimeError, ValueError, MemoryError)
 
 
 @dataclass

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.core.records import Example, Prediction
-from libra_bench.data.images import load_image, resolve_image
+from libra_bench.data.images import NOTICE, load_image, resolve_image
 from libra_bench.generation.capacity import side_by_side
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 CHUNK = 4
 """Times as many examples as run side by side: their pixels are in memory together."""
+
+
+class _Ready(NamedTuple):
+    """An example whose images were read, and what is to be said of them."""
+
+    example: Example
+    study: Study
+    notices: list[str]
 
 
 class LibraSystem:
@@ -121,6 +129,8 @@ class LibraSystem:
         for example in examples:
             try:
                 self._loaded.prompt_ids(example.text)
+            except StudyError:
+                continue  # It fails by itself when its turn comes.
             except InputError as error:
                 faults.append(f"id {example.question_id!r}: {error}")
         if faults:
@@ -129,10 +139,10 @@ class LibraSystem:
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example], emit: Emit) -> None:
         """Answer every example; one whose images cannot be read is emitted as failed."""
-        ready: list[tuple[Example, Study]] = []
+        ready: list[_Ready] = []
         for example in examples:
             try:
-                ready.append((example, self._study(example)))
+                ready.append(self._ready(example))
             except InputError as error:
                 emit(failed(example, self, error))
         while ready:
@@ -152,16 +162,16 @@ class LibraSystem:
             )
             ready = [one for place, one in enumerate(ready) if place not in done]
 
-    def _run(self, ready: list[tuple[Example, Study]], done: set[int], emit: Emit) -> None:
+    def _run(self, ready: list[_Ready], done: set[int], emit: Emit) -> None:
         """One call of the engine; `done` hears which places were answered."""
 
         def hear(place: int, ids: list[int]) -> None:
             done.add(place)
-            self._emit(ready[place][0], ids, emit)
+            emit(self._prediction(ready[place], ids))
 
         self._generate(
             self._loaded.model,
-            [study for _, study in ready],
+            [one.study for one in ready],
             self._decoding,
             eos_token_ids=self._loaded.eos_token_ids,
             pad_token_id=self._loaded.tokenizer.pad_token_id,
@@ -169,17 +179,22 @@ class LibraSystem:
             side_by_side=self._side_by_side,
         )
 
-    def _emit(self, example: Example, ids: list[int], emit: Emit) -> None:
-        emit(
-            Prediction(
-                question_id=example.question_id,
-                prompt=example.text,
-                text=self._loaded.tokenizer.decode(ids).strip(),
-                model_id=self.model_id,
-                reference=example.reference or None,
-                new_tokens=len(ids),
-                metadata=self.metadata,  # type: ignore[call-arg]  # an extra field
-            )
+    def _prediction(self, ready: _Ready, ids: list[int]) -> Prediction:
+        example, extra = ready.example, {"notices": ready.notices} if ready.notices else {}
+        try:
+            with costs_a_study(f"its {len(ids)} tokens cannot be decoded"):
+                text = self._loaded.tokenizer.decode(ids).strip()
+        except StudyError as error:
+            return failed(example, self, error)
+        return Prediction(
+            question_id=example.question_id,
+            prompt=example.text,
+            text=text,
+            model_id=self.model_id,
+            reference=example.reference or None,
+            new_tokens=len(ids),
+            metadata=self.metadata,  # type: ignore[call-arg]  # an extra field
+            **extra,  # type: ignore[arg-type]
         )
 
     def _paths(self, example: Example) -> list[Path]:
@@ -188,14 +203,26 @@ class LibraSystem:
         assert self._root is not None
         return [resolve_image(self._root, name) for name in example.image]
 
-    def _study(self, example: Example) -> Study:
-        pixels = [
-            self._loaded.processor(load_image(path), self._padding)
-            for path in dict.fromkeys(self._paths(example))
-        ]
-        return Study(
+    def _ready(self, example: Example) -> _Ready:
+        """An example with its pixels.
+
+        Raises:
+            InputError: its images or its question cannot be used.
+        """
+        pixels, notices = [], []
+        for path in dict.fromkeys(self._paths(example)):
+            image = load_image(path)
+            if NOTICE in image.info:
+                notices.append(f"{path}: {image.info[NOTICE]}")
+                warnings.warn(f"id {example.question_id!r}: {notices[-1]}", stacklevel=2)
+            with costs_a_study(f"{path}: cannot be made pixel values"):
+                pixels.append(self._loaded.processor(image, self._padding))
+            if not pixels[-1].isfinite().all():
+                raise StudyError(f"{path}: its pixel values are not finite")
+        study = Study(
             key=example.question_id,
             prompt_ids=self._loaded.prompt_ids(example.text),
             current=pixels[0],
             prior=pixels[1] if len(pixels) > 1 else None,
         )
+        return _Ready(example, study, notices)

@@ -12,10 +12,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from libra_bench.core.errors import StudyError
 from libra_bench.generation.protocols import Decoding
 
 LOWEST = -1e9
 """What `transformers` adds to a score that must not be chosen."""
+
+
+class NotFiniteError(StudyError):
+    """A model's logits are no numbers, or infinite, so that its answer means nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("the model's logits are not finite: weights or images are broken")
 
 
 class Search:
@@ -43,6 +51,8 @@ class Search:
         """Tokens chosen so far, by place."""
         self.done = [True] * places
         self._width = longest + decoding.max_new_tokens
+        self._finite = torch.ones(places, dtype=torch.bool, device=device)
+        """Whether all scores so far were numbers; read when the answer is asked for."""
         # Read and written by place: [places, beams, …].
         self._sequences = torch.zeros(
             places, self.beams, self._width, dtype=torch.long, device=device
@@ -57,6 +67,7 @@ class Search:
         """
         self.lengths[place], self.new[place], self.done[place] = len(prompt_ids), 0, False
         self._sequences[place, :, : len(prompt_ids)] = prompt_ids.to(self._sequences.device)
+        self._finite[place] = True
 
     def advance(self, places: Sequence[int], logits: Tensor) -> tuple[Tensor, Tensor]:
         """Choose the next tokens of some places; `done` says afterwards which have their answer.
@@ -70,7 +81,16 @@ class Search:
         raise NotImplementedError
 
     def answer(self, place: int) -> list[int]:
-        """The ids chosen, the end token included."""
+        """The ids chosen, the end token included.
+
+        Raises:
+            NotFiniteError: they were chosen by logits that are no numbers.
+        """
+        if not self._finite[place]:
+            raise NotFiniteError
+        return self._chosen(place)
+
+    def _chosen(self, place: int) -> list[int]:
         raise NotImplementedError
 
     def keep(self, places: Sequence[int]) -> None:
@@ -158,7 +178,12 @@ class SingleSearch(Search):
     def advance(self, places: Sequence[int], logits: Tensor) -> tuple[Tensor, Tensor]:
         """Choose the next token of each place; see `Search`."""
         scores = self._forbid(places, logits.float())[:, 0]
+        # The greatest is no number where any is none, and nothing is less than that.
+        finite = scores.amax(dim=-1) < torch.inf
+        self._finite[list(places)] &= finite
         if self.decoding.do_sample:
+            # Nothing can be drawn by weights that are no numbers.
+            scores = scores.masked_fill(~finite[:, None], 0.0)
             weights = self._warped(scores).softmax(dim=-1)
             drawn = [
                 torch.multinomial(row, 1, generator=self._draws[place])
@@ -175,8 +200,7 @@ class SingleSearch(Search):
             self.done[place] = end or limit
         return tokens, origins
 
-    def answer(self, place: int) -> list[int]:
-        """The ids chosen; see `Search`."""
+    def _chosen(self, place: int) -> list[int]:
         length = self.lengths[place]
         return self._sequences[place, 0, length - self.new[place] : length].tolist()
 
@@ -230,6 +254,8 @@ class BeamSearch(Search):
         vocabulary = scores.shape[2]
         count = max(2, 1 + len(self.eos)) * self.beams
         best, at = torch.topk(scores.flatten(1), count)
+        # The greatest is no number where any is none, and nothing is less than that.
+        self._finite[rows] &= best[:, 0] < torch.inf
         origins, tokens = at // vocabulary, at % vocabulary
         last = torch.tensor(self._at_the_end(places), device=best.device)
         ends = torch.isin(tokens, self.eos) | last[:, None]
@@ -244,8 +270,7 @@ class BeamSearch(Search):
             self.done[place] = one
         return tokens, origins
 
-    def answer(self, place: int) -> list[int]:
-        """The best sequence kept; see `Search`."""
+    def _chosen(self, place: int) -> list[int]:
         return self._kept[place, 0, : int(self._kept_new[place, 0])].tolist()
 
     def _keep_finished(

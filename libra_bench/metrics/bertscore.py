@@ -128,8 +128,12 @@ class BertScore(MeanMetric):
 
 
 class RescaledBertScore(BertScore):
-    """BERTScore on the scale where unrelated sentences score 0; it can fall below."""
+    """BERTScore as ReXrank has it: unrelated sentences score 0, and it can fall below.
 
+    Runs of blanks are collapsed first, as in CXR-Report-Metric.
+    """
+
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = (Output("bertscore", "BERTScore", low=-math.inf),)
 
     def __init__(
@@ -138,7 +142,7 @@ class RescaledBertScore(BertScore):
         layer: str = "5",
         idf: str = "false",
         baseline: str = "distilroberta-base",
-        cleaning: str = "none",
+        cleaning: str = "blanks",
     ) -> None:
         super().__init__(model, layer, idf, baseline, cleaning)
 

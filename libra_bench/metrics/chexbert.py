@@ -12,6 +12,7 @@ import numpy as np
 from libra_bench.core.errors import InputError
 from libra_bench.metrics.base import Metric, Output, PerReport
 from libra_bench.metrics.cleaning import CLEANINGS
+from libra_bench.metrics.cleaning import chexbert as without_gaps
 from libra_bench.metrics.neural import (
     ContentCache,
     batches_by_length,
@@ -84,7 +85,7 @@ class CheXbert(Metric):
     """
 
     name: ClassVar[str] = "chexbert"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = _outputs()
     statistics: ClassVar[tuple[str, ...]] = (
         "count",
@@ -198,7 +199,8 @@ class Labeller:
         return f"{checkpoint}-{fingerprint(folder)}"
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Labels and embeddings of n reports; equal reports are read once."""
+        """Labels and embeddings of n reports, cleaned as published; equal ones are read once."""
+        texts = [without_gaps(text) for text in texts]
         cache: ContentCache[Reading] = ContentCache(
             "chexbert-1", self.fingerprint, pack=_pack, unpack=_unpack
         )

@@ -25,4 +25,18 @@ def none(text: str) -> str:
     return text
 
 
-CLEANINGS: dict[str, Cleaning] = {"libra": libra, "none": none}
+def blanks(text: str) -> str:
+    """Runs of blanks as one, as CXR-Report-Metric reads texts before BERTScore and only there."""
+    return re.sub(r" +", " ", text)
+
+
+def chexbert(text: str) -> str:
+    """CheXbert's cleaning before its tokenizer: white space of any kind becomes one blank.
+
+    Without it BERT's tokenizer drops control characters (VT, FF, FS to US, NEL) and with them the
+    gap between two words.
+    """
+    return re.sub(r"\s+", " ", text.strip()).strip()
+
+
+CLEANINGS: dict[str, Cleaning] = {"libra": libra, "none": none, "blanks": blanks}

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.cleaning import CLEANINGS
-from libra_bench.metrics.judge import Judge, LocalJudge
+from libra_bench.metrics.judge import END, Judge, LocalJudge
 
 MODEL = "StanfordAIMI/GREEN-RadLlama2-7b"
 LONGEST = 2048
@@ -18,7 +18,12 @@ WORDS = 300
 """Words of each report that the judge is shown."""
 
 _LETTERS = "abcdef"
-_END = "</s>"
+_TURN = "<|assistant|>"
+_EXPLANATION = "[Explanation]:"
+# The form that the judge is asked to keep; one that repeats it has its answer between.
+_FORM = f"{_EXPLANATION}\n    <Explanation>\n"
+_LONGEST_COUNT = 4000
+"""Digits that Python makes a number of."""
 
 
 class Verdict(NamedTuple):
@@ -49,14 +54,14 @@ class Green(MeanMetric):
     """
 
     name: ClassVar[str] = "green"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = (Output("green", "GREEN"),)
     requires: ClassVar[tuple[str, ...]] = ("weights",)
 
     def __init__(
         self, model: str = MODEL, cleaning: str = "none", judge: Judge | None = None
     ) -> None:
-        self._judge = judge or LocalJudge("green.model", model, LONGEST)
+        self._judge = judge or LocalJudge("green.model", model, LONGEST, closes=True)
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
@@ -73,8 +78,9 @@ class Green(MeanMetric):
         }
 
     def each(self, predictions: Sequence[str], references: Sequence[str]) -> Sequence[float]:
+        end = self._judge.end if isinstance(self._judge, LocalJudge) else END
         prompts = [
-            prompt(self._clean(reference), self._clean(prediction))
+            prompt(self._clean(reference), self._clean(prediction), end)
             for prediction, reference in zip(predictions, references, strict=True)
         ]
         return [verdict(answer).score for answer in self._judge.answer(prompts)]
@@ -86,27 +92,42 @@ def _template() -> str:
     return path.read_text(encoding="utf-8")
 
 
-def prompt(reference: str, prediction: str) -> str:
-    """What the judge is asked, in the form of its training (Stanford-AIMI/GREEN)."""
+def prompt(reference: str, prediction: str, end: str = END) -> str:
+    """What the judge is asked, in the form of its training (Stanford-AIMI/GREEN).
+
+    Args:
+        end: the judge's token that ends a turn.
+    """
     shown = (" ".join(text.split()[:WORDS]) for text in (reference, prediction))
     first, _, rest = _template().partition("{reference}")
     between, _, last = rest.partition("{candidate}")
     question = first + next(shown) + between + next(shown) + last
-    return f"<|user|>\n{question}{_END}\n<|assistant|>\n{_END}\n<|assistant|>\n"
+    return f"<|user|>\n{question}{end}\n{_TURN}\n{end}\n{_TURN}\n"
 
 
 def verdict(answer: str) -> Verdict:
-    """The counts in a judge's analysis."""
-    analysis = answer.rpartition("[Explanation]:")[2]
-    matched = re.search(r"^\d+\b(?=\.)", _section(analysis, "Matched Findings"), re.MULTILINE)
+    """The counts in a judge's analysis, read as the package green_score reads them."""
+    analysis = _analysis(answer)
+    # Only what begins the section counts, not what begins a line.
+    matched = re.match(r"\b\d+\b(?=\.)", _section(analysis, "Matched Findings"))
     errors = _section(analysis, "Clinically Significant Errors")
     lines = sorted(re.findall(r"\([a-f]\) .*", errors))
     marks: Sequence[str] = _LETTERS
     if not lines:
         lines, marks = sorted(re.findall(r"\([1-6]\) .*", errors)), "123456"
     return Verdict(
-        int(matched.group()) if matched else 0, tuple(_count(lines, mark) for mark in marks)
+        _number(matched.group()) if matched else 0, tuple(_count(lines, mark) for mark in marks)
     )
+
+
+def _analysis(answer: str) -> str:
+    """What the judge says behind its last turn's explanation, without marks of the end."""
+    answer = answer.rpartition(_TURN)[2]
+    if _FORM in answer:
+        answer = answer.split(_EXPLANATION)[1]
+    else:
+        answer = answer.rpartition(_EXPLANATION)[2]
+    return answer.replace(END, "").replace("<unk>", "")
 
 
 def _section(analysis: str, title: str) -> str:
@@ -119,6 +140,11 @@ def _section(analysis: str, title: str) -> str:
 def _count(lines: Sequence[str], mark: str) -> int:
     """The number behind the last line of a kind that has one."""
     numbers = [
-        re.search(r"(?<=: )\d+\b(?=\.)", line) for line in lines if line.startswith(f"({mark}) ")
+        re.search(r"(?<=: )\b\d+\b(?=\.)", line) for line in lines if line.startswith(f"({mark}) ")
     ]
-    return next((int(number.group()) for number in reversed(numbers) if number), 0)
+    return next((_number(number.group()) for number in reversed(numbers) if number), 0)
+
+
+def _number(digits: str) -> int:
+    """A count; none that no judge can mean."""
+    return int(digits) if len(digits) <= _LONGEST_COUNT else 0

@@ -54,7 +54,7 @@ class RadCliQ(Metric):
     """
 
     name: ClassVar[str] = "radcliq"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = (
         Output("radcliq", "RadCliQ-v1", higher_is_better=False, low=-np.inf, high=np.inf),
         Output("radcliq_v0", "RadCliQ-v0", higher_is_better=False, low=-np.inf, high=np.inf),

@@ -2,145 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
 from libra_bench.metrics.base import Metric
+from libra_bench.metrics.profiles import PROFILES, Entry
 
+__all__ = ["PROFILES", "canonical", "core", "create", "create_all", "expand", "listing", "names"]
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a metric of a profile is, and what the profile sets in it."""
-
-    path: str
-    """`module:Class`."""
-    description: str
-    core: bool = True
-    """Whether the profile scores it unasked: it needs no weights."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    options: tuple[str, ...] = ()
-    """Keys that a user may set."""
-    borrows: Mapping[str, str] = field(default_factory=dict)
-    """Own keys, and the option of another metric, `metric.key`, whose value they take if unset."""
-    parts: tuple[str, ...] = ()
-    """Metrics of the same profile that this one is made of."""
-
-
-_RATESCORE = Entry(
-    "libra_bench.metrics.ratescore.metric:RaTEScore",
-    "Mean similarity of medical entities, weighed by their kinds",
-    core=False,
-    options=("ner", "encoder", "matrix"),
-)
-_SEMB = Entry(
-    "libra_bench.metrics.semb:Semb",
-    "Mean cosine of CheXbert's report embeddings",
-    core=False,
-    options=("checkpoint", "encoder"),
-    borrows={"checkpoint": "chexbert.checkpoint", "encoder": "chexbert.encoder"},
-)
-_GREEN = Entry(
-    "libra_bench.metrics.green:Green",
-    "Mean share of matched findings among these and errors, by a language model",
-    core=False,
-    options=("model",),
-)
-
-PROFILES: dict[str, dict[str, Entry]] = {
-    "libra": {
-        "bleu": Entry(
-            "libra_bench.metrics.bleu:Bleu",
-            "Corpus BLEU-1 to BLEU-4 over 13a tokens, unsmoothed",
-            settings={"cleaning": "libra"},
-        ),
-        "meteor": Entry(
-            "libra_bench.metrics.meteor:Meteor",
-            "Mean METEOR (NLTK) with stems and WordNet synonyms",
-            settings={"cleaning": "libra"},
-        ),
-        "rouge_l": Entry(
-            "libra_bench.metrics.rouge_l:RougeL",
-            "Mean F1 of the longest common subsequence",
-            settings={"cleaning": "libra"},
-        ),
-        "temporal_f1": Entry(
-            "libra_bench.metrics.temporal_f1:TemporalF1",
-            "Mean F1 between sets of words of change",
-            settings={"cleaning": "libra"},
-        ),
-        "bertscore": Entry(
-            "libra_bench.metrics.bertscore:BertScore",
-            "Mean F1 of contextual embeddings matched greedily",
-            core=False,
-            settings={"cleaning": "libra"},
-            options=("model", "layer", "idf", "baseline"),
-        ),
-        "chexbert": Entry(
-            "libra_bench.metrics.chexbert:CheXbert",
-            "F1 of CheXbert's labels over 14 and 5 observations",
-            core=False,
-            options=("checkpoint", "encoder"),
-        ),
-        "semb": _SEMB,
-        "ratescore": _RATESCORE,
-        "radgraph": Entry(
-            "libra_bench.metrics.radgraph.metric:RadGraph",
-            "Mean F1 of RadGraph's entities (RG_E), with relations (RG_ER, RG_bar_ER)",
-            core=False,
-            options=("archive", "encoder", "lowercase"),
-        ),
-        "green": _GREEN,
-    },
-    "coco": {
-        "bleu": Entry(
-            "libra_bench.metrics.coco_bleu:CocoBleu",
-            "Corpus BLEU-1 to BLEU-4 over PTB tokens without punctuation",
-        ),
-        "meteor": Entry(
-            "libra_bench.metrics.coco_meteor:CocoMeteor",
-            "Corpus METEOR 1.5 with stems, synonyms and paraphrases",
-        ),
-        "rouge_l": Entry(
-            "libra_bench.metrics.coco_rouge_l:CocoRougeL",
-            "Mean F-measure (beta 1.2) of the longest common subsequence",
-        ),
-        "cider": Entry(
-            "libra_bench.metrics.cider:Cider",
-            "Mean CIDEr-D: n-grams weighted by their rarity among the references",
-        ),
-    },
-    "rexrank": {
-        "bleu": Entry(
-            "libra_bench.metrics.rexrank_bleu:RexrankBleu",
-            "Mean sentence BLEU-2 over words, smoothed",
-        ),
-        "bertscore": Entry(
-            "libra_bench.metrics.bertscore:RescaledBertScore",
-            "Mean F1 of contextual embeddings, rescaled by its baseline",
-            core=False,
-            options=("model", "layer", "idf", "baseline"),
-        ),
-        "semb": _SEMB,
-        "radgraph": Entry(
-            "libra_bench.metrics.radgraph.metric:RadGraphV1",
-            "Mean of entity F1 and relation F1 of RadGraph's first model",
-            core=False,
-            options=("archive", "encoder"),
-        ),
-        "radcliq": Entry(
-            "libra_bench.metrics.radcliq:RadCliQ",
-            "Errors that radiologists would count, predicted from the four above",
-            core=False,
-            parts=("radgraph", "bertscore", "semb", "bleu"),
-        ),
-        "ratescore": _RATESCORE,
-        "green": _GREEN,
-    },
-}
+ALL = "all"
+"""Stands for every metric of a profile."""
 
 
 def create(
@@ -149,13 +24,15 @@ def create(
     """The metric `name` of a profile. Nothing is loaded until `check` or `score`.
 
     Args:
+        name: as `canonical` takes it.
         options: settings of a user, by metric and key; those of other metrics do not matter,
             unless this one borrows from them or is made of them.
 
     Raises:
         InputError: an unknown profile, metric or option; the nearest right name is offered.
     """
-    entry = _entry(name, profile)
+    name = canonical(name, profile)
+    entry = _metrics(profile)[name]
     given = options or {}
     borrowed = {
         own: given[metric][key]
@@ -179,16 +56,20 @@ def create_all(
     profile: str = "libra",
     options: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[Metric]:
-    """Several metrics of a profile.
+    """Several metrics of a profile, each once.
+
+    Args:
+        names: as `expand` takes them.
 
     Raises:
         InputError: as of `create`; options for a metric that none of these has to do with.
     """
+    names = expand(names, profile)
     created = [create(name, profile, options) for name in names]
     made = _with_parts(names, profile)
     lent: dict[str, list[str]] = {}
     for name in made:
-        for metric, _, key in _sources(_entry(name, profile)).values():
+        for metric, _, key in _sources(_metrics(profile)[name]).values():
             lent.setdefault(metric, []).append(key)
     strangers = sorted(set(options or {}) - made - set(lent))
     if strangers:
@@ -204,7 +85,7 @@ def create_all(
 
 def _with_parts(names: Iterable[str], profile: str) -> set[str]:
     """Metrics and all that they are made of."""
-    parts = {part for name in names for part in _entry(name, profile).parts}
+    parts = {part for name in names for part in _metrics(profile)[name].parts}
     return set(names) | (_with_parts(parts, profile) if parts else set())
 
 
@@ -251,17 +132,59 @@ def _metrics(profile: str) -> dict[str, Entry]:
     return PROFILES[profile]
 
 
-def _entry(name: str, profile: str) -> Entry:
+def canonical(name: str, profile: str) -> str:
+    """The registry's name of a metric, as papers and people write it.
+
+    Case, blanks and the marks `-` and `_` do not matter (`RaTEScore`, `ROUGE-L`). A figure, or its
+    title, names the metric that gives it (`RG_ER`, `bleu4`, `CheXbert-14 micro F1`).
+
+    Raises:
+        InputError: an unknown profile or metric; the nearest right name is offered.
+    """
     metrics = _metrics(profile)
-    if name not in metrics:
-        elsewhere = [other for other, entries in PROFILES.items() if name in entries]
-        if elsewhere:
-            raise InputError(
-                f"metric {name!r} is not part of profile {profile!r}, but of "
-                f"{' and '.join(elsewhere)}; {profile!r} has {', '.join(metrics)}"
-            )
-        raise unknown_name(f"metric of profile {profile!r}", name, metrics)
-    return metrics[name]
+    if name in metrics:
+        return name
+    found = _named(name, profile)
+    if found is not None:
+        return found
+    elsewhere = [other for other in PROFILES if other != profile and _named(name, other)]
+    if elsewhere:
+        raise InputError(
+            f"metric {name!r} is not part of profile {profile!r}, but of "
+            f"{' and '.join(elsewhere)}; {profile!r} has {', '.join(metrics)}"
+        )
+    near = difflib.get_close_matches(name.lower(), list(metrics), n=1)
+    raise unknown_name(f"metric of profile {profile!r}", name, metrics, near)
+
+
+def expand(names: Iterable[str], profile: str) -> list[str]:
+    """The registry's names for what a user names; `all` for every metric; each once.
+
+    Raises:
+        InputError: as of `canonical`.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        every = _plain(name) == ALL
+        found.update(dict.fromkeys(_metrics(profile) if every else [canonical(name, profile)]))
+    return list(found)
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.lower() if character not in "-_ \t")
+
+
+def _named(name: str, profile: str) -> str | None:
+    """The metric of a profile that has this name, or a figure of this name or title."""
+    wanted, metrics = _plain(name), _metrics(profile)
+    for metric in metrics:
+        if _plain(metric) == wanted:
+            return metric
+    for metric, entry in metrics.items():
+        outputs = _class_of(entry).outputs
+        if any(wanted in (_plain(one.name), _plain(one.title)) for one in outputs):
+            return metric
+    return None
 
 
 def _class_of(entry: Entry) -> type[Metric]:

@@ -21,7 +21,7 @@ class Semb(MeanMetric):
     """
 
     name: ClassVar[str] = "semb"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     outputs: ClassVar[tuple[Output, ...]] = (Output("semb", "SembScore", low=-100.0),)
     requires: ClassVar[tuple[str, ...]] = ("weights",)
 

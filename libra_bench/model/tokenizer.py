@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, costs_a_study
 from libra_bench.core.files import read_json
 from libra_bench.model.configuration import IMAGE_TOKEN
 from libra_bench.model.conversation import IMAGE_TAG
@@ -177,8 +177,12 @@ def encode_with_image(text: str, tokenizer: Tokenizer) -> list[int]:
     """Ids of a text with -200 in the place of each `<image>`.
 
     The parts around an image are encoded by themselves; only the first keeps its begin token.
+
+    Raises:
+        StudyError: the tokenizer does not take the text.
     """
-    parts = [tokenizer.encode(part) for part in text.split(IMAGE_TAG)]
+    with costs_a_study("the text cannot be made tokens"):
+        parts = [tokenizer.encode(part) for part in text.split(IMAGE_TAG)]
     begin = tokenizer.bos_token_id
     ids = list(parts[0])
     for part in parts[1:]:

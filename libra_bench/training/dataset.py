@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, StudyError, costs_a_study
 from libra_bench.core.files import listing
-from libra_bench.data.images import load_image, resolve_image
+from libra_bench.data.images import NOTICE, load_image, resolve_image
 from libra_bench.model.conversation import IMAGE_TAG
 from libra_bench.model.libra import IGNORED
 from libra_bench.model.loading import START_END_TAG, LoadedModel
@@ -82,7 +82,12 @@ class ConversationDataset(Dataset[Item]):
         """Positions of each conversation, the image's included."""
         self.refused: list[str] = []
         for done, one in enumerate(conversations, start=1):
-            ids, labels = self._encode(one)
+            on_progress(done)
+            try:
+                ids, labels = self._encode(one)
+            except StudyError as error:
+                self.refused.append(f"id {one.id!r}: {error}")
+                continue
             length = len(ids) - 1 + positions
             if length > longest:
                 self.refused.append(f"id {one.id!r}: {length} positions, {longest} is the limit")
@@ -91,7 +96,6 @@ class ConversationDataset(Dataset[Item]):
             else:
                 self.conversations.append(one)
                 self.lengths.append(length)
-            on_progress(done)
         if not self.conversations:
             raise InputError("no conversation can be learned from: " + listing(self.refused))
         self._require_an_image()
@@ -100,11 +104,11 @@ class ConversationDataset(Dataset[Item]):
         return len(self.conversations)
 
     def __getitem__(self, place: int) -> Item:
-        faults = []
+        faults: list[str] = []
         for step in range(min(UNREADABLE_IN_A_ROW, len(self))):
             one = self.conversations[(place + step) % len(self)]
             try:
-                images = tuple(self._pixels(name) for name in dict.fromkeys(one.images))
+                images = tuple(self._pixels(name, one) for name in dict.fromkeys(one.images))
             except InputError as error:
                 faults.append(f"id {one.id!r}: {error}")
                 warnings.warn(f"skipped {faults[-1]}", stacklevel=2)
@@ -138,8 +142,15 @@ class ConversationDataset(Dataset[Item]):
             image_tag=self._tag,
         )
 
-    def _pixels(self, name: str) -> Tensor:
-        return self._processor(load_image(resolve_image(self._root, name)), self._padding)
+    def _pixels(self, name: str, one: TrainingConversation) -> Tensor:
+        image = load_image(resolve_image(self._root, name))
+        if NOTICE in image.info:
+            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", stacklevel=3)
+        with costs_a_study(f"{name}: cannot be made pixel values"):
+            pixels = self._processor(image, self._padding)
+        if not pixels.isfinite().all():
+            raise StudyError(f"{name}: its pixel values are not finite")
+        return pixels
 
 
 def _learns(labels: Tensor) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from libra_bench.generation.factory import SystemSettings, create_system
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
-from libra_bench.runs.scoring import ScoringSettings, check_subgroups, score_run
+from libra_bench.runs.scoring import ScoringSettings, check_subgroups, match, score_run
 
 
 @dataclass(frozen=True)
@@ -114,25 +114,63 @@ def evaluate(
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
     folder = begin(path, arguments=arguments, resolved=resolved)
-    try:
+    with _accounted(folder):
         folder.write_examples(cohort.examples, cohort.sources)
         folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
         folder.update(seeds={"scoring": settings.scoring.seed})
         _generate(system, cohort.examples, folder, watch)
-        with watch.step("scoring") as part:
-            summary = score_run(folder, settings.scoring, facts=_facts(resolved), on_step=part)
-        from libra_bench.report.render import render
+        return _score(folder, settings.scoring, watch)
 
-        with watch.step("writing the report"):
-            folder.set_status("finished")
-            pages = render(folder.path, ["html", "md"])
+
+def rescore(
+    path: Path, changes: Mapping[str, Any] | None = None, *, observer: Observer | None = None
+) -> Outcome:
+    """Score what a run folder holds once more, and write its pages again.
+
+    Args:
+        changes: fields of `ScoringSettings` that differ from those the run was scored with.
+
+    Raises:
+        InputError: no run folder, settings that cannot be used, reports that an interrupted run
+            has not written yet; nothing was changed.
+    """
+    watch = observer or Silence()
+    folder = RunFolder.open(path)
+    recorded = folder.manifest()["arguments"].get("scoring", {})
+    scoring = ScoringSettings(**{**recorded, **(changes or {})})
+    scoring.check()
+    examples = folder.examples()
+    check_subgroups(examples, scoring.subgroups)
+    match(examples, folder.predictions())
+    with _accounted(folder):
+        folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})
+        return _score(folder, scoring, watch)
+
+
+def _score(folder: RunFolder, scoring: ScoringSettings, watch: Observer) -> Outcome:
+    """The last two steps: figures, then pages."""
+    from libra_bench.report.render import render
+
+    facts = _facts(folder.manifest()["resolved"])
+    with watch.step("scoring") as part:
+        summary = score_run(folder, scoring, facts=facts, on_step=part)
+    with watch.step("writing the report"):
+        folder.set_status("finished")
+        pages = render(folder.path, ["html", "md"])
+    return Outcome(folder, summary, pages)
+
+
+@contextmanager
+def _accounted(folder: RunFolder) -> Iterator[None]:
+    """The folder's status tells how the work inside ended, whatever ended it."""
+    try:
+        yield
     except KeyboardInterrupt:
         folder.set_status("cancelled")
         raise
     except Exception as error:
         folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
-    return Outcome(folder, summary, pages)
 
 
 def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:

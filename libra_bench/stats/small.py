@@ -10,8 +10,6 @@ from within.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
 from libra_bench.stats.clusters import Floats
@@ -19,69 +17,6 @@ from libra_bench.stats.resampling import Finalise, counts_by_trial
 
 EQUAL = 1e-12
 """Spread, relative to the figure, that is only rounding."""
-
-
-@dataclass(frozen=True)
-class Pivot:
-    """How far resampled figures lie from the figure, in standard errors."""
-
-    estimate: float
-    error: float
-    """The jackknife's standard error over clusters."""
-    ratios: Floats
-    """[trials] of the studentised bootstrap; infinite where a resample has no spread."""
-    degrees: int
-    """Of freedom: clusters less one."""
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """The outer ends of the studentised bootstrap's and of the t interval; NaN if undefined."""
-        from scipy.stats import t as student
-
-        known = self._known()
-        if np.isnan(self.error) or np.isnan(known).any():
-            return float("nan"), float("nan")
-        if self._constant():
-            return self.estimate, self.estimate
-        tail = (1 - level) / 2
-        far = float(student.ppf(1 - tail, self.degrees))
-        below, above = far, far
-        if self._enough(known):
-            low, high = np.quantile(known, [tail, 1 - tail])
-            below, above = max(far, float(high)), max(far, -float(low))
-        return self.estimate - below * self.error, self.estimate + above * self.error
-
-    def p_below(self, bound: float) -> float:
-        """One-sided p of the figure being below `bound`: the larger of the two methods'.
-
-        1 where the interval would be undefined; 0 or 1 where all clusters agree.
-        """
-        from scipy.stats import t as student
-
-        known = self._known()
-        if np.isnan(self.error) or np.isnan(known).any():
-            return 1.0
-        if self._constant():
-            return float(self.estimate >= bound - EQUAL * max(1.0, abs(bound)))
-        distance = (self.estimate - bound) / self.error
-        p = float(student.cdf(distance, self.degrees))
-        if self._enough(known):
-            p = max(p, (1 + int((known <= distance).sum())) / (1 + len(known)))
-        return p
-
-    def turned(self, side: float) -> Pivot:
-        """Of the figure times `side`, which is 1 or -1."""
-        # What is infinite has no side: it says only that there was no spread.
-        ratios = np.where(np.isinf(self.ratios), np.inf, side * self.ratios)
-        return replace(self, estimate=side * self.estimate, ratios=ratios)
-
-    def _known(self) -> Floats:
-        return self.ratios[~np.isinf(self.ratios)]
-
-    def _enough(self, known: Floats) -> bool:
-        return len(known) > len(self.ratios) / 2
-
-    def _constant(self) -> bool:
-        return self.error <= EQUAL * max(1.0, abs(self.estimate))
 
 
 def studentised(
@@ -93,12 +28,8 @@ def studentised(
     degrees of freedom; both use the jackknife's standard error over clusters. NaN where a figure
     is NaN with one cluster left out, or in a resample.
     """
-    found = pivots(sums, finalise, trials=trials, seed=seed)
-    return {name: pivot.interval(level) for name, pivot in found.items()}
+    from scipy.stats import t as student
 
-
-def pivots(sums: Floats, finalise: Finalise, *, trials: int, seed: int) -> dict[str, Pivot]:
-    """The studentised bootstrap of each figure over c clusters: [c, k] sums by cluster."""
     count = len(sums)
     estimate = finalise(sums.sum(axis=0))
     errors = _jackknife(finalise, np.ones((1, count)), sums)
@@ -112,12 +43,29 @@ def pivots(sums: Floats, finalise: Finalise, *, trials: int, seed: int) -> dict[
             # A resample without spread says nothing of how far the figure lies in spreads.
             ratio[spread[name] <= EQUAL * np.maximum(1.0, np.abs(resampled[name]))] = np.inf
             parts.append(ratio)
+    tail = (1 - level) / 2
+    far = float(student.ppf(1 - tail, count - 1))
     return {
-        name: Pivot(
-            float(estimate[name]), float(errors[name][0]), np.concatenate(parts), count - 1
+        name: _ends(
+            float(estimate[name]), float(errors[name][0]), np.concatenate(ratios[name]), far, tail
         )
-        for name, parts in ratios.items()
+        for name in estimate
     }
+
+
+def _ends(
+    estimate: float, error: float, ratios: Floats, far: float, tail: float
+) -> tuple[float, float]:
+    known = ratios[~np.isinf(ratios)]
+    if np.isnan(error) or np.isnan(known).any():
+        return float("nan"), float("nan")
+    if error <= EQUAL * max(1.0, abs(estimate)):
+        return estimate, estimate
+    below, above = far, far
+    if len(known) > len(ratios) / 2:
+        low, high = np.quantile(known, [tail, 1 - tail])
+        below, above = max(far, float(high)), max(far, -float(low))
+    return estimate - below * error, estimate + above * error
 
 
 def _jackknife(finalise: Finalise, counts: Floats, sums: Floats) -> dict[str, Floats]:

@@ -21,7 +21,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import explain, listing, parse_json, read_bytes, write_atomic
 from libra_bench.stats.clusters import Clusters, Floats, by_patient
 
-KIND = "libra-bench baseline"
+KIND: Literal["libra-bench baseline"] = "libra-bench baseline"
 FORMAT = 1
 
 

@@ -135,7 +135,8 @@ def _lost_figure(name: str, before: Baseline, now: Baseline) -> Judgement:
 
 def _groups(run: Run, by: Sequence[str]) -> tuple[dict[str, NDArray[np.bool_]], list[str]]:
     """The rows of all reports and of each group that is large enough; notes on the others."""
-    frame, notes = run.frame.copy(deep=False), []
+    frame = run.frame.copy(deep=False)
+    notes: list[str] = []
     found = {WHOLE: np.ones(len(frame), dtype=bool)}
     if not by:
         return found, notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Verdict = Literal["same", "better", "worse", "undecided"]
@@ -90,6 +90,18 @@ class Outcome:
     def failing(self) -> list[Judgement]:
         """Everything that makes the gate red."""
         return [one for one in self.all if self.fails(one)]
+
+    def joined(self, others: Iterable[Outcome]) -> Outcome:
+        """With the figures, checks and notes of others that were judged by the same settings."""
+        parts = [self, *others]
+        return replace(
+            self,
+            run=", ".join(one.run for one in parts),
+            baseline=", ".join(one.baseline for one in parts),
+            figures=[figure for one in parts for figure in one.figures],
+            checks=[check for one in parts for check in one.checks],
+            notes=[note for one in parts for note in one.notes],
+        )
 
     def as_json(self) -> dict[str, Any]:
         """As `check --json` prints it."""

@@ -1,7 +1,8 @@
 """What can be wrong with texts whatever they say: failed, empty, cut off, repeated, long or short.
 
 A rise above its threshold fails where chance does not explain it: the two runs' values are
-exchanged by patient, as for the figures, and the p-values are corrected (Holm). What the baseline did not have at all needs no test, and a failed report is no matter of chance.
+exchanged by patient, as for the figures, and the p-values are corrected (Holm). What the baseline
+did not have at all needs no test, and a failed report is no matter of chance.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _share(
     p = None if counted else exchange(before, now, np.mean, patients, settings)
     if rise <= threshold + EQUAL:
         return Tested(check, p)
-    new = [Moved(ids[row], -100 / len(ids)) for row in np.flatnonzero(now > before)]
+    new = [Moved(ids[int(row)], -100 / len(ids)) for row in np.flatnonzero(now > before)]
     reason = f"{int(now.sum())} of {len(ids)} reports, {int(before.sum())} in the baseline"
     return Tested(replace(check, verdict="worse", reason=reason, moved=tuple(new[:MOST])), p)
 
@@ -124,7 +125,7 @@ def _length(
     if abs(change) <= threshold * there + EQUAL:
         return Tested(check, p)
     gaps = side * (now - before)
-    most = [row for row in np.argsort(-gaps, kind="stable")[:MOST] if gaps[row] > 0]
+    most = [int(row) for row in np.argsort(-gaps, kind="stable")[:MOST] if gaps[row] > 0]
     moved = tuple(Moved(ids[row], -float(gaps[row])) for row in most)
     word = "longer" if change > 0 else "shorter"
     reason = f"reports are {word}: {here:g} words, {there:g} in the baseline"

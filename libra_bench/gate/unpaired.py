@@ -111,11 +111,15 @@ def _interval(
     one: Old, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> tuple[float | None, float | None]:
     """Of the difference, as if the two runs had answered different reports."""
-    ends = [side.get(key) for side in (before, now) for key in ("low", "high")]
-    if any(end is None or end != end for end in ends):
+    ends = [
+        float(end)
+        for side in (before, now)
+        for key in ("low", "high")
+        if (end := side.get(key)) is not None and end == end
+    ]
+    if len(ends) < 4 or one.baseline is None or one.current is None:
         return None, None
-    assert one.baseline is not None and one.current is not None
-    low_there, high_there, low_here, high_here = (float(end) for end in ends)
+    low_there, high_there, low_here, high_here = ends
     difference = one.current - one.baseline
     below = math.hypot(one.current - low_here, high_there - one.baseline)
     above = math.hypot(high_here - one.current, one.baseline - low_there)
@@ -126,8 +130,13 @@ def _failed(
     now: Mapping[str, Any], before: Mapping[str, Any], settings: GateSettings
 ) -> list[Judgement]:
     """The one quality that a run's summary counts."""
-    counts = [side.get(key) for side in (before, now) for key in ("failed", "n")]
-    if not all(isinstance(one, int) for one in counts) or not (counts[1] and counts[3]):
+    counts = [
+        count
+        for side in (before, now)
+        for key in ("failed", "n")
+        if isinstance(count := side.get(key), int)
+    ]
+    if len(counts) < 4 or not (counts[1] and counts[3]):
         return []
     there, here = 100 * counts[0] / counts[1], 100 * counts[2] / counts[3]
     threshold = 100 * settings.threshold("failed")

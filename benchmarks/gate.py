@@ -3,9 +3,10 @@
     python benchmarks/gate.py --data rexrank:ReXRank_IUXray_test.json \\
         --corpus openi:NLMCXR_reports.tgz [--pairs 1000] [--samples 200] [--output reports/gate]
 
-Studies are drawn with replacement for each pair of runs, so that no two pairs have the same ones. Null pairs are two equal runs of one system whose answers have chance in them. The others
-hold a system against itself with a fault put in. The old rule calls a run worse where a figure
-lies outside the baseline's own interval; both rules answer the same pairs.
+Studies are drawn with replacement for each pair of runs, so that no two pairs have the same ones.
+Null pairs are two equal runs of one system whose answers have chance in them. The others hold a
+system against itself with a fault put in. The old rule calls a run worse where a figure lies
+outside the baseline's own interval; both rules answer the same pairs.
 """
 
 from __future__ import annotations
@@ -275,8 +276,8 @@ def page(record: dict) -> str:
         "## False alarms",
         "",
         f"{record['pairs']:,} pairs of equal runs in each row, on studies drawn anew for each "
-        "pair. The system draws each answer from six that are equally likely; it does so again in a "
-        f"share of the studies (*changing*). At most {percent(record['alpha'])} may be alarms; of "
+        "pair. The system draws each answer from six that are equally likely; it does so again in "
+        f"a share of the studies (*changing*). At most {percent(record['alpha'])} may be alarms; of "
         f"{record['pairs']:,} pairs, chance adds up to "
         f"{percent(2 * (record['alpha'] * (1 - record['alpha']) / record['pairs']) ** 0.5)}.",
         "",
@@ -306,8 +307,8 @@ def page(record: dict) -> str:
         cells = [f"{row['new'][name]:.0%} / {row['old'][name]:.0%}" for name in ("any", *figures)]
         studies = "drawn anew" if row["studies_drawn_anew"] else "as they are"
         lines.append(
-            f"| {row['system']} | {row['fault']} | {studies} | {row['touched']:.0%} | {row['share']:.0%} | "
-            f"{' | '.join(cells)} |"
+            f"| {row['system']} | {row['fault']} | {studies} | {row['touched']:.0%} | "
+            f"{row['share']:.0%} | {' | '.join(cells)} |"
         )
     lines += [
         "",

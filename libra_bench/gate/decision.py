@@ -32,7 +32,7 @@ from libra_bench.stats.change import EQUAL, Change, changes
 from libra_bench.stats.clusters import Clusters, Floats, scored_rows
 from libra_bench.stats.multiple import holm
 
-FIGURES = 0.9
+FIGURES = 0.8
 """The part of alpha that the figures have; the quality checks, which have thresholds of their own,
 have the rest."""
 POWER = 0.8

@@ -232,6 +232,14 @@ def patients_of(examples: Sequence[Example]) -> Clusters:
     )
 
 
+def resampling(drawn: Mapping[str, Any]) -> str:
+    """What a summary's `resampled` says, in words."""
+    if drawn["count"] < 2:
+        return f"none, because all reports are of one {drawn['unit'].removesuffix('s')}"
+    trials = f"{drawn['trials']:,} trials"
+    return f"{drawn['interval']} over {drawn['count']:,} {drawn['unit']}, {trials}"
+
+
 def hashes_of(frame: pd.DataFrame) -> dict[str, str]:
     """What a frame of scores belongs to: its `cohort` (ids, references) and its `predictions`."""
     return {

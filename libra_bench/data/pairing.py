@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.ids import as_id
 from libra_bench.core.files import write_atomic
+from libra_bench.core.ids import as_id
 from libra_bench.core.names import unknown_name
 from libra_bench.data.priors import FRONTAL, POLICIES, Policy
 
@@ -222,8 +222,10 @@ def _ids_as_text(values: pd.Series) -> pd.Series:
         raise InputError(f"row {int(blank.argmax())} of the frame: no {values.name}")
     if pd.api.types.is_integer_dtype(values):
         return values.astype("int64").astype(str)
+    if pd.api.types.is_string_dtype(values) and not values.str.endswith(".0").any():
+        return values
     try:
-        return values.map({one: as_id(one) for one in values.unique()})
+        return values.map({one: as_id(one) for one in values.unique()}).astype(str)
     except ValueError as error:
         raise InputError(f"column {values.name} of the frame: {error}") from None
 

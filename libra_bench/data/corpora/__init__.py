@@ -16,6 +16,10 @@ CORPORA = {
     "openi": "libra_bench.data.corpora.openi",
     "jsonl": "libra_bench.data.corpora.jsonl",
     "parquet": "libra_bench.data.corpora.parquet",
+    "r2gen": "libra_bench.data.corpora.r2gen",
+    "chexpert-plus": "libra_bench.data.corpora.chexpert_plus",
+    "rexgradient": "libra_bench.data.corpora.rexgradient",
+    "padchest-gr": "libra_bench.data.corpora.padchest_gr",
 }
 WITHOUT_PATH = ("synthetic", "mimic-cxr")
 """Kinds that know where they are, or are told by the environment."""

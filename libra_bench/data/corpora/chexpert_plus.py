@@ -15,7 +15,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.ids import whose
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy
-from libra_bench.data.corpora.gathering import Gathering, our_split, told
+from libra_bench.data.corpora.gathering import Gathering, is_there, our_split, told
 from libra_bench.data.texts.rows import column_names, read_rows
 
 NEEDED = ("path_to_image", "section_findings", "section_impression")
@@ -72,7 +72,7 @@ def _root(beside: Path, images: list[str]) -> Path:
 
 def _place(root: Path, image: str) -> str | None:
     png = str(Path(image).with_suffix(".png"))
-    return next((one for one in (image, png) if (root / one).is_file()), None)
+    return next((one for one in (image, png) if is_there(root / one)), None)
 
 
 def _study(root: Path, key: str, row: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:

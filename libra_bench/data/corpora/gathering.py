@@ -44,6 +44,14 @@ def told(value: Any) -> str:
     return "" if value.strip().strip(".").lower() in NOTHING else value.strip()
 
 
+def is_there(file: Path) -> bool:
+    """Whether a file is there; a name that no file can have is not."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False
+
+
 @dataclass
 class Gathering:
     """Studies of one file.

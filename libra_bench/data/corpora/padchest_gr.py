@@ -16,7 +16,7 @@ from libra_bench.core.files import read_json
 from libra_bench.core.ids import whose
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy, refuse_report
-from libra_bench.data.corpora.gathering import Gathering, our_split, told
+from libra_bench.data.corpora.gathering import Gathering, is_there, our_split, told
 from libra_bench.data.reporting import FINDINGS
 from libra_bench.data.texts.rows import read_rows
 
@@ -87,4 +87,4 @@ def _study(
 def _root(beside: Path, images: list[str]) -> Path:
     """The folder of the first image; that of the file where it is in none."""
     places = (beside / name for name in FOLDERS)
-    return next((one for one in places if images and (one / images[0]).is_file()), beside)
+    return next((one for one in places if images and is_there(one / images[0])), beside)

@@ -51,8 +51,9 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
 
 def _goes_up(table: dict[str, Any]) -> bool:
     """Whether images are named from the folder `metadata/` (`../deid_png/…`), as published."""
-    rows = (row for row in table.values() if isinstance(row, dict))
-    return any(str(image).startswith(UP) for row in rows for image in row.get("ImagePath") or ())
+    several = (row.get("ImagePath") for row in table.values() if isinstance(row, dict))
+    images = (image for one in several if isinstance(one, list) for image in one)
+    return any(str(image).startswith(UP) for image in images)
 
 
 def _study(

@@ -12,8 +12,10 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import load
+from libra_bench.data.texts import cohort_of
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
+from libra_bench.generation.foreign import ForeignSystem
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
@@ -27,6 +29,9 @@ class Settings:
     system: SystemSettings
     scoring: ScoringSettings
     data: str = "synthetic"
+    """A data spec; empty for the references in or beside the file of predictions."""
+    references: Path | None = None
+    """Beside a file of predictions, and in place of `data`."""
     split: str = "test"
     section: str = "findings"
     limit: int | None = None
@@ -96,20 +101,21 @@ def evaluate(
     RunFolder.check_output(path, resume=resume)
     settings.system.check()
     with watch.step("reading the data"):
-        cohort = load(
-            settings.data,
-            split=settings.split,
-            prior_policy=settings.prior_policy,
-            section=settings.section,
-            limit=settings.limit,
-        )
+        cohort = _cohort(settings)
     for note in cohort.notes:
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
     check_subgroups(cohort.examples, settings.scoring.subgroups)
+    if not any(example.reference.strip() for example in cohort.examples):
+        where = settings.data or cohort.spec
+        raise InputError(f"{where}: no example has a reference, so nothing could be scored")
     with watch.step(f"loading {settings.system.model}"):
         system = create_system(settings.system, cohort)
+    if isinstance(system, ForeignSystem):
+        system.check(cohort.examples)
+        for note in system.notes:
+            watch.note(note)
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
@@ -173,6 +179,22 @@ def _accounted(folder: RunFolder) -> Iterator[None]:
         raise
 
 
+def _cohort(settings: Settings) -> Cohort:
+    if not settings.data and settings.system.predictions is not None:
+        cohort = cohort_of(
+            settings.system.predictions, settings.references, settings.system.columns
+        )
+        cohort.examples = cohort.examples[: settings.limit]
+        return cohort
+    return load(
+        settings.data,
+        split=settings.split,
+        prior_policy=settings.prior_policy,
+        section=settings.section,
+        limit=settings.limit,
+    )
+
+
 def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:
     with PredictionLog(folder.predictions_file, resume=True) as log:
         with watch.generating() as hear:
@@ -187,7 +209,7 @@ def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, A
         "model_id": system.model_id,
         "trained": system.trained,
         "system": system.describe(),
-        "data": settings.data,
+        "data": settings.data or cohort.spec,
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "dropped": len(cohort.dropped),

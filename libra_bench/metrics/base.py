@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.signatures import signature_from
 from libra_bench.stats.clusters import Floats, scored_rows
 
@@ -86,12 +87,25 @@ class Metric(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     """What must be there, for `metrics` and `doctor` to list: `wordnet`, `java`, `weights` ..."""
 
-    def check(self) -> None:  # noqa: B027  (most metrics need nothing)
+    def missing(self) -> list[MissingResourceError]:
+        """Everything that scoring needs and that is not here, found without loading weights."""
+        return []
+
+    def check(self) -> None:
         """Find everything that scoring needs.
 
         Raises:
-            MissingResourceError: what is missing and how to get it.
+            MissingResourceError: all that is missing, and how to get it.
         """
+        found = self.missing()
+        if len(found) == 1:
+            raise found[0]
+        if found:
+            what, mend = (
+                "; ".join(dict.fromkeys(parts))
+                for parts in zip(*((gap.what, gap.mend) for gap in found), strict=True)
+            )
+            raise MissingResourceError(what, mend)
 
     @abstractmethod
     def settings(self) -> Mapping[str, str]:

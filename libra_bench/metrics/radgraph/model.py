@@ -73,6 +73,8 @@ class Model:
             self._heads = _Heads(archive, weights)
         except KeyError as error:
             raise InputError(f"{archive.path}: weights of RadGraph are missing: {error}") from None
+        # Parts that do not fit one another are found here rather than in the middle of a cohort.
+        self.read([["No", "pleural", "effusion", "."]])
 
     def read(self, reports: Sequence[Sequence[str]]) -> list[tuple[list[Span], list[Relation]]]:
         """Labelled spans of n reports, each given as its words, and the relations between them.
@@ -103,7 +105,8 @@ class _Encoder:
             if key.startswith(prefix) and not key.endswith("position_ids")
         }
         auto: Any = transformers.AutoModel
-        model = auto.from_config(load_config(folder))
+        config = load_config(folder)
+        model = auto.from_config(config, trust_remote_code=False)
         try:
             gaps = model.load_state_dict(own, strict=False)
         except RuntimeError as error:
@@ -118,7 +121,7 @@ class _Encoder:
                 f"missing {missing[:4]}, not known there {unknown[:4]}"
             )
         self._model = model.to(device()).eval()
-        self._tokenizer: Any = load_tokenizer(folder)
+        self._tokenizer: Any = load_tokenizer(folder, config)
         self._pieces: dict[str, list[int]] = {}
         self._before, self._behind = self._frame()
         self._longest = archive.longest
@@ -254,6 +257,36 @@ class _Heads:
             f"_relation._relation_scorers.{relation}",
             layers,
         )
+        self._refuse_misfits(weights)
+
+    def _refuse_misfits(self, weights: dict[str, torch.Tensor]) -> None:
+        """Refuse labels and sizes that are not those of the weights.
+
+        Raises:
+            InputError: which.
+        """
+        archive = self._archive
+        # What has no label, and what is no relation, scores 0 and has no weights.
+        expected = {
+            "labels of entities": (self._label, len(archive.labels[NER_LABELS]) - 1),
+            "labels of relations": (self._relate, len(archive.labels[RELATION_LABELS])),
+            "scores of mentions": (self._mention, 1),
+        }
+        for what, (network, count) in expected.items():
+            if len(network.score[1]) != count:
+                raise InputError(
+                    f"{archive.path}: {count} {what}, but weights of {len(network.score[1])}"
+                )
+        if len(self._widths) != archive.widest:
+            raise InputError(
+                f"{archive.path}: spans of {archive.widest} words, but weights of "
+                f"{len(self._widths)}"
+            )
+        behind = f"._linear_layers.{archive.feedforward_layers}."
+        if any(behind in name for name in weights):
+            raise InputError(
+                f"{archive.path}: weights of more than {archive.feedforward_layers} layers"
+            )
 
     def read(self, words: torch.Tensor) -> tuple[list[Span], list[Relation]]:
         """Spans and relations of one report, from the vectors [words, width] of its words."""

@@ -34,6 +34,8 @@ class Output:
     higher_is_better: bool = True
     low: float = 0.0
     high: float = 100.0
+    of_some: bool = False
+    """Whether it is a figure of some of the scored reports: those whose own value is not NaN."""
 
     def within(self, low: float, high: float) -> tuple[float, float]:
         """The ends of an interval, cut to what the figure can be; NaN stays NaN."""
@@ -57,6 +59,16 @@ class PerReport:
     def scored(self) -> NDArray[np.bool_]:
         """[n], whether each report was scored."""
         return scored_rows(self.statistics)
+
+    def of(self, rows: NDArray[np.bool_]) -> PerReport:
+        """The reports where `rows` [n] is true."""
+        return PerReport(
+            self.statistics[rows], {name: values[rows] for name, values in self.values.items()}
+        )
+
+    def behind(self, output: Output) -> NDArray[np.bool_]:
+        """[n], whether each report is one that the figure is made of."""
+        return ~np.isnan(self.values[output.name]) if output.of_some else self.scored
 
     @property
     def unscored(self) -> int:

@@ -63,9 +63,10 @@ def test_unknown_patients_are_reports_and_warned_of() -> None:
     found = scored([example(n, subject_id="p" if n < 3 else None) for n in range(8)])
     assert (found["resampled"]["unit"], found["resampled"]["count"]) == ("patients and reports", 6)
     assert "the patient of 5 of 8 reports is unknown" in found["notes"][0]
-    assert "|resampled:8 reports|" in scored([example(n) for n in range(8)])["metrics"]["rouge_l"][
-        "signature"
-    ]
+    assert (
+        "|resampled:8 reports|"
+        in scored([example(n) for n in range(8)])["metrics"]["rouge_l"]["signature"]
+    )
 
 
 def test_one_patient_has_no_interval_and_is_told_why() -> None:
@@ -146,9 +147,7 @@ def test_scores_of_an_older_start_beside_a_new_summary_are_refused(tmp_path: Pat
     examples = [example(n) for n in range(4)]
     folder = run(tmp_path / "a", examples, [prediction(n) for n in range(4)])
     old = folder.scores_file.read_bytes()
-    lines = [
-        json.dumps(prediction(n, "New text.").model_dump(exclude_none=True)) for n in range(4)
-    ]
+    lines = [json.dumps(prediction(n, "New text.").model_dump(exclude_none=True)) for n in range(4)]
     folder.predictions_file.write_text("\n".join(lines) + "\n")
     score_run(folder, SETTINGS, facts=FACTS)
     folder.scores_file.write_bytes(old)
@@ -157,7 +156,9 @@ def test_scores_of_an_older_start_beside_a_new_summary_are_refused(tmp_path: Pat
 
 
 def test_subgroups_that_no_example_has_are_named_with_those_there_are() -> None:
-    with pytest.raises(InputError, match="no example has a field color; there are .*has_prior"):
+    with pytest.raises(InputError, match=r"no example has a field color; there are .*has_prior"):
         evaluate(
-            [example(1)], [prediction(1)], ScoringSettings(metrics=("rouge_l",), subgroups=("color",))
+            [example(1)],
+            [prediction(1)],
+            ScoringSettings(metrics=("rouge_l",), subgroups=("color",)),
         )

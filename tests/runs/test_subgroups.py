@@ -70,5 +70,7 @@ def test_small_groups_are_counted_and_not_scored() -> None:
 def test_groups_do_not_overlap_and_miss_no_row() -> None:
     rng = np.random.default_rng(0)
     values = [None if n % 7 == 0 else float(v) for n, v in enumerate(rng.integers(0, 900, 200))]
-    total = sum(rows.astype(int) for rows in groups(column(values).rename("days_to_prior")).values())
+    total = sum(
+        rows.astype(int) for rows in groups(column(values).rename("days_to_prior")).values()
+    )
     assert (total == 1).all()

@@ -106,7 +106,13 @@ def read_answers(
     names = column_names(rows)
     if alone:
         _all_named(columns, names)
-    predictions = _records(rows, Prediction, lambda row: _prediction(row, alone=alone))
+    patients: dict[str, tuple[Any, Any]] = {}
+
+    def adapt(row: dict[str, Any]) -> dict[str, Any]:
+        patients[str(as_id(_identifier(row)))] = whose(row, _images(row))
+        return _prediction(row, alone=alone)
+
+    predictions = _records(rows, Prediction, adapt)
     examples = None
     if alone and all(one.reference is not None for one in predictions):
         examples = _records(
@@ -122,10 +128,7 @@ def read_answers(
         sha256=rows.sha256,
         by_place=rows.by_place,
         names=names,
-        patients={
-            one.question_id: whose(row, _images(row))
-            for one, row in zip(predictions, rows.rows, strict=True)
-        },
+        patients=patients,
     )
 
 

@@ -153,7 +153,8 @@ def evaluate(
     )
     identities = _identities(examples, matched, settings.profile)
     columns = _subgroup_columns(identities, examples, settings.subgroups)
-    frame = identities.join(to_frame(scores, metrics))
+    labels = _labelled(examples, settings.profile)
+    frame = identities.join(_with_labels(to_frame(scores, metrics), labels))
     notes = []
     blank = [one.question_id for one in examples if not one.reference.strip()]
     if blank:
@@ -165,7 +166,7 @@ def evaluate(
     return Result(
         frame=frame,
         scores=scores,
-        suffix=_labelled(examples, settings.profile) + _made_by(matched),
+        suffix=labels + _made_by(matched),
         subgroups=by_subgroup(
             frame,
             clusters,
@@ -236,6 +237,14 @@ def _subgroup_columns(
     if missing:
         raise InputError(f"--subgroups: no example has a field {' or '.join(missing)}")
     return [column for column in asked or COLUMNS if column in frame.columns]
+
+
+def _with_labels(frame: pd.DataFrame, labels: str) -> pd.DataFrame:
+    """The frame with the labels in its signatures, so that `compare` sees them."""
+    from libra_bench.metrics.scoring import SEPARATOR, SIGNATURE
+
+    signed = [name for name in frame.columns if labels and name.endswith(SEPARATOR + SIGNATURE)]
+    return frame.assign(**{name: frame[name] + labels for name in signed})
 
 
 def _labelled(examples: Sequence[Example], profile: str) -> str:

@@ -36,6 +36,8 @@ def one_pair(*places: Path, **columns: str) -> tuple[str, str]:
         {"question_id": 1, "prompt": "Describe.", "text": TEXT, "impression": TRUTH},
         {"question_id": 1, "prediction": TEXT, "generated": TEXT, "reference": TRUTH, "gt": None},
         {"question_id": 1, "image": ["a.png"], "text": TEXT, "reference": TRUTH},
+        {"case_id": 1, "report": TEXT, "reference": TRUTH},
+        {"case_id": 1, "prediction": TEXT, "report": TRUTH},
     ],
 )
 def test_accepted_names(tmp_path: Path, row: dict[str, Any]) -> None:
@@ -68,7 +70,9 @@ QUESTION = "Provide a detailed description of the findings in the radiology imag
         ({"prediction": "a", "reference": "b", "gt": "c"}, "`reference`, `gt`"),
         ({"text": QUESTION, "reference": "c", "image": ["a.png"]}, "`text` is a question"),
         ({"text": "What is seen?", "reference": "c"}, "`text` is a question"),
-        ({"reference": "c"}, "no prediction; known names are `prediction`"),
+        ({"reference": "c"}, "a prediction is called `prediction`, "),
+        ({"findings": "a", "impression": "b"}, "no prediction beside `findings`, `impression`"),
+        ({"report": "a", "section_findings": "b"}, "`report` and `section_findings` are those"),
         ({"prediction": 5, "reference": "c"}, "text: Input should be a valid string"),
         ({"prediction": ["a", "b"], "reference": "c"}, "text: Input should be a valid string"),
         ({"prediction": "a", "reference": "c", "question_id": ["x"]}, "question_id"),
@@ -97,6 +101,13 @@ def test_swapped_files_are_noticed(tmp_path: Path, question: str) -> None:
         answers = jsonl(tmp_path / "a.jsonl", answer)
         with pytest.raises(InputError, match="swapped"):
             read_pairs(examples, answers)
+
+
+@pytest.mark.parametrize("name", ["text", "report", "findings", "impression", "output"])
+def test_predictions_beside_a_file_of_references(tmp_path: Path, name: str) -> None:
+    predictions = jsonl(tmp_path / "p.jsonl", {"question_id": 1, name: TEXT})
+    references = jsonl(tmp_path / "r.jsonl", {"question_id": 1, "reference": TRUTH})
+    assert one_pair(predictions, references) == (TEXT, TRUTH)
 
 
 def test_missing_and_empty_texts(tmp_path: Path) -> None:

@@ -18,10 +18,14 @@ from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
 from libra_bench.generation.log import PredictionLog
 from libra_bench.metrics import registry
+from libra_bench.model import zoo
 from libra_bench.report.ablation import ablation_page
 from libra_bench.runs.environment import commit, versions
-from libra_bench.stats.bootstrap import Finalise, intervals
+from libra_bench.runs.scoring import patients_of
+from libra_bench.stats.bootstrap import intervals
+from libra_bench.stats.clusters import scored_rows
 from libra_bench.stats.paired import differences
+from libra_bench.stats.resampling import Finalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 TRUE, NONE, WRONG = "true prior", "no prior", "wrong patient's prior"
 METRICS = ("bleu", "rouge_l", "temporal_f1")
 ACCURACY = "finding_accuracy"
+RANGE = (0.0, 100.0)
+"""What each of these figures can be."""
 FIGURES = ("bleu4", "rouge_l", "temporal_f1", ACCURACY)
 
 
@@ -60,9 +66,13 @@ def conditions(examples: Sequence[Example], seed: int = 0) -> dict[str, list[Exa
         InputError: fewer than two patients have a prior.
     """
     known = [one for one in examples if one.has_prior]
-    patients = [one.subject_id or one.question_id for one in known]
+    patients = patients_of(known).labels
     if len(set(patients)) < 2:
-        raise InputError("an ablation of the prior needs studies with a prior of two patients")
+        raise InputError(
+            f"{len(known)} of these {len(examples)} studies have a prior image, of "
+            f"{len(set(patients))} patients; an ablation needs such studies of two patients or "
+            "more: use more of the data (--limit, --split)"
+        )
     rng = np.random.default_rng(seed)
     strangers = []
     for one, patient in zip(known, patients, strict=True):
@@ -96,15 +106,25 @@ def ablate(
     Raises:
         InputError: no prior to take away, or an output that is there without `resume`.
     """
+    for name in baselines:
+        if zoo.find(name).kind != "baseline":
+            raise InputError(f"--baselines {name}: a model, not a text-only baseline")
+    settings.check()
     wanted = conditions(cohort.examples, seed)
     asked = {name: (settings, examples) for name, examples in wanted.items()}
     asked |= {name: (replace(settings, model=name), wanted[TRUE]) for name in baselines}
+    # What the baselines need is found out before the model is loaded.
+    systems = {
+        name: create_system(asked[name][0], replace(cohort, examples=asked[name][1]))
+        for name in [*baselines, TRUE]
+    }
     answers: dict[str, list[Prediction]] = {}
-    for name, (system, examples) in asked.items():
+    for name, (_, examples) in asked.items():
         path = output / f"{name.replace(' ', '-').replace(chr(39), '')}.jsonl"
         with PredictionLog(path, resume=resume) as log:
-            chosen = replace(cohort, examples=examples)
-            Driver(create_system(system, chosen), log, partial(progress, name)).run(examples)
+            # The conditions differ in their examples alone: one loaded model serves all.
+            system = systems.get(name, systems[TRUE])
+            Driver(system, log, partial(progress, name)).run(examples)
             answers[name] = log.finish(examples)
     rows = _compare(wanted[TRUE], answers, _truths(cohort), trials, seed)
     run = {"trials": trials, "seed": seed, **_facts(wanted[TRUE], answers[TRUE], cohort)}
@@ -123,7 +143,8 @@ def _facts(
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "studies": len(examples),
-        "patients": len({one.subject_id or one.question_id for one in examples}),
+        "patients": patients_of(examples).count,
+        "unit": patients_of(examples).unit,
         "examples_sha256": sha256_of_text("\n".join(map(dump_record, examples))),
         "versions": versions(),
         "commit": commit(),
@@ -137,11 +158,13 @@ def _compare(
     trials: int,
     seed: int,
 ) -> list[Row]:
-    patients = [one.subject_id or one.question_id for one in examples]
+    patients = patients_of(examples).labels
     rows = []
     for statistics, finalise in _measures(examples, answers, truths):
         for name, own in statistics.items():
             bounds = intervals(own, finalise, patients, trials=trials, seed=seed, level=0.95)
+            # The condition's own score covers all that it scored; a difference needs both.
+            alone = finalise(own[scored_rows(own)].sum(axis=0))
             against = differences(
                 own, statistics[TRUE], finalise, patients, trials=trials, seed=seed
             )
@@ -152,14 +175,14 @@ def _compare(
                     Row(
                         condition=name,
                         figure=figure,
-                        value=found.first,
-                        low=bounds[figure][0],
-                        high=bounds[figure][1],
+                        value=float(alone[figure]),
+                        low=float(np.clip(bounds[figure][0], *RANGE)),
+                        high=float(np.clip(bounds[figure][1], *RANGE)),
                         difference=np.nan if same else found.difference,
-                        difference_low=np.nan if same else found.low,
-                        difference_high=np.nan if same else found.high,
+                        difference_low=np.nan if same else max(found.low, -RANGE[1]),
+                        difference_high=np.nan if same else min(found.high, RANGE[1]),
                         p=np.nan if same else found.p,
-                        n=int((~np.isnan(own).any(axis=1)).sum()),
+                        n=int(scored_rows(own).sum()),
                     )
                 )
     return rows

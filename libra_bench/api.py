@@ -21,7 +21,7 @@ def score(
     *,
     profile: str = "libra",
     options: Mapping[str, Mapping[str, str]] | None = None,
-    clusters: Sequence[str] | None = None,
+    clusters: Sequence[str | None] | None = None,
     trials: int = 1000,
     seed: int = 0,
 ) -> Scores:
@@ -33,7 +33,8 @@ def score(
         metrics: names, or one text with commas; None for the profile's core metrics.
         profile: `libra`, `coco` or `rexrank`.
         options: settings of single metrics, by metric name and key.
-        clusters: [n] patients, so that the intervals resample patients.
+        clusters: [n] the patient of each report, None where unknown, so that the intervals
+            resample patients. Without it reports are resampled, as each figure's signature says.
 
     Returns:
         Figures with intervals and signatures, and each report's own.
@@ -50,9 +51,13 @@ def score(
     """
     from libra_bench.metrics.scoring import score_texts
     from libra_bench.runs.scoring import ScoringSettings
+    from libra_bench.stats.clusters import by_patient
 
     texts = _column("predictions", predictions), _column("references", references)
-    patients = None if clusters is None else [str(one) for one in _column("clusters", clusters)]
+    patients = None
+    if clusters is not None:
+        known = [None if one is None else str(one) for one in _column("clusters", clusters)]
+        patients = by_patient(known, [str(n) for n in range(len(known))])
     names = metrics.split(",") if isinstance(metrics, str) else metrics
     chosen = ScoringSettings(names, profile, options or {}).create()
     return score_texts(*texts, chosen, clusters=patients, trials=trials, seed=seed)

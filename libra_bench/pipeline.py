@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,12 +12,14 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import load
+from libra_bench.data.texts import cohort_of
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
+from libra_bench.generation.foreign import ForeignSystem
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
-from libra_bench.runs.scoring import ScoringSettings, score_run
+from libra_bench.runs.scoring import ScoringSettings, check_subgroups, match, score_run
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Settings:
     system: SystemSettings
     scoring: ScoringSettings
     data: str = "synthetic"
+    """A data spec; empty for the references in or beside the file of predictions."""
+    references: Path | None = None
+    """Beside a file of predictions, and in place of `data`."""
     split: str = "test"
     section: str = "findings"
     limit: int | None = None
@@ -93,44 +98,101 @@ def evaluate(
     """
     watch = observer or Silence()
     settings.scoring.check()
+    RunFolder.check_output(path, resume=resume)
     settings.system.check()
     with watch.step("reading the data"):
-        cohort = load(
-            settings.data,
-            split=settings.split,
-            prior_policy=settings.prior_policy,
-            section=settings.section,
-            limit=settings.limit,
-        )
+        cohort = _cohort(settings)
     for note in cohort.notes:
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
+    check_subgroups(cohort.examples, settings.scoring.subgroups)
+    if not any(example.reference.strip() for example in cohort.examples):
+        where = settings.data or cohort.spec
+        raise InputError(f"{where}: no example has a reference, so nothing could be scored")
     with watch.step(f"loading {settings.system.model}"):
         system = create_system(settings.system, cohort)
+    if isinstance(system, ForeignSystem):
+        system.check(cohort.examples)
+        for note in system.notes:
+            watch.note(note)
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
     folder = begin(path, arguments=arguments, resolved=resolved)
-    try:
+    with _accounted(folder):
         folder.write_examples(cohort.examples, cohort.sources)
         folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
         folder.update(seeds={"scoring": settings.scoring.seed})
         _generate(system, cohort.examples, folder, watch)
-        with watch.step("scoring") as part:
-            summary = score_run(folder, settings.scoring, facts=_facts(resolved), on_step=part)
-        from libra_bench.report.render import render
+        return _score(folder, settings.scoring, watch)
 
-        with watch.step("writing the report"):
-            folder.set_status("finished")
-            pages = render(folder.path, ["html", "md"])
+
+def rescore(
+    path: Path, changes: Mapping[str, Any] | None = None, *, observer: Observer | None = None
+) -> Outcome:
+    """Score what a run folder holds once more, and write its pages again.
+
+    Args:
+        changes: fields of `ScoringSettings` that differ from those the run was scored with.
+
+    Raises:
+        InputError: no run folder, settings that cannot be used, reports that an interrupted run
+            has not written yet; nothing was changed.
+    """
+    watch = observer or Silence()
+    folder = RunFolder.open(path)
+    recorded = folder.manifest()["arguments"].get("scoring", {})
+    scoring = ScoringSettings(**{**recorded, **(changes or {})})
+    scoring.check()
+    examples = folder.examples()
+    check_subgroups(examples, scoring.subgroups)
+    match(examples, folder.predictions())
+    with _accounted(folder):
+        folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})
+        return _score(folder, scoring, watch)
+
+
+def _score(folder: RunFolder, scoring: ScoringSettings, watch: Observer) -> Outcome:
+    """The last two steps: figures, then pages."""
+    from libra_bench.report.render import render
+
+    facts = _facts(folder.manifest()["resolved"])
+    with watch.step("scoring") as part:
+        summary = score_run(folder, scoring, facts=facts, on_step=part)
+    with watch.step("writing the report"):
+        folder.set_status("finished")
+        pages = render(folder.path, ["html", "md"])
+    return Outcome(folder, summary, pages)
+
+
+@contextmanager
+def _accounted(folder: RunFolder) -> Iterator[None]:
+    """The folder's status tells how the work inside ended, whatever ended it."""
+    try:
+        yield
     except KeyboardInterrupt:
         folder.set_status("cancelled")
         raise
     except Exception as error:
         folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
-    return Outcome(folder, summary, pages)
+
+
+def _cohort(settings: Settings) -> Cohort:
+    if not settings.data and settings.system.predictions is not None:
+        cohort = cohort_of(
+            settings.system.predictions, settings.references, settings.system.columns
+        )
+        cohort.examples = cohort.examples[: settings.limit]
+        return cohort
+    return load(
+        settings.data,
+        split=settings.split,
+        prior_policy=settings.prior_policy,
+        section=settings.section,
+        limit=settings.limit,
+    )
 
 
 def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:
@@ -147,7 +209,7 @@ def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, A
         "model_id": system.model_id,
         "trained": system.trained,
         "system": system.describe(),
-        "data": settings.data,
+        "data": settings.data or cohort.spec,
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "dropped": len(cohort.dropped),

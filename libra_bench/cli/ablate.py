@@ -16,7 +16,7 @@ def ablate(
     model: options.Model = "libra-tiny",
     data: options.Data = "synthetic",
     split: Annotated[str, typer.Option(help="train, validate or test.")] = "test",
-    limit: Annotated[int | None, typer.Option(help="Only the first N studies.")] = None,
+    limit: options.Limit = None,
     baselines: Annotated[
         str, typer.Option(help="Text-only systems beside it, with commas; empty for none.")
     ] = "normal-template,indication-retrieval",
@@ -38,8 +38,7 @@ def ablate(
     from libra_bench.generation.factory import SystemSettings
     from libra_bench.report.ablation import TITLES
 
-    cohort = load(data, split=split)
-    cohort.examples = cohort.examples[:limit]
+    cohort = load(data, split=split, limit=limit)
     settings = SystemSettings(
         model=model,
         protocol=protocol,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import number, print_json, table
+from libra_bench.cli.console import number, print_json, say, table, warn
 
 
 def compare(
@@ -26,11 +26,18 @@ def compare(
     from libra_bench.runs.comparing import compare_runs
 
     rows = compare_runs(
-        runs, metrics=options.names(metrics) if metrics else None, trials=trials, seed=seed
+        runs, metrics=options.chosen(metrics, "--metrics"), trials=trials, seed=seed
     )
     if json:
         print_json([row.__dict__ for row in rows])
         return
+    units = dict.fromkeys(f"{row.clusters:,} {row.unit}" for row in rows)
+    say(f"resampled and exchanged: {' and '.join(units)}; baseline: {rows[0].baseline_label}")
+    if any(row.unit != "patients" for row in rows):
+        warn(
+            "the patients of some or all reports are unknown: intervals and p-values are too "
+            "small where patients have several reports"
+        )
     table(
         ("metric", "run", "baseline", "value", "difference", "95 % interval", "p (Holm)"),
         [

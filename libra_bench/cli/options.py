@@ -13,13 +13,14 @@ from libra_bench.core.errors import InputError
 Model = Annotated[
     str, typer.Option(help="A name from `libra-bench models`, or a checkpoint folder.")
 ]
-Data = Annotated[
-    str,
-    typer.Option(
-        metavar="SPEC",
-        help="synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
-        "(or Libra's training JSON), parquet:DIR.",
-    ),
+_DATA = (
+    "synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
+    "(or Libra's training JSON), parquet:DIR, r2gen:FILE.json, chexpert-plus:FILE.csv, "
+    "rexgradient:FILE.json, padchest-gr:FILE.json"
+)
+Data = Annotated[str, typer.Option(metavar="SPEC", help=f"{_DATA}.")]
+OptionalData = Annotated[
+    str | None, typer.Option(metavar="SPEC", help=f"{_DATA}. If unset, synthetic.")
 ]
 
 
@@ -72,7 +73,9 @@ LengthPenalty = Annotated[float | None, typer.Option(help="Exponent on the gener
 NoRepeatNgramSize = Annotated[int | None, typer.Option(help="No n-gram of this size twice.")]
 MaxNewTokens = Annotated[int | None, typer.Option(help="At most this many new tokens.")]
 MinNewTokens = Annotated[int | None, typer.Option(help="At least this many new tokens.")]
-Temperature = Annotated[float | None, typer.Option(help="Above 0: sample at this temperature.")]
+Temperature = Annotated[
+    float | None, typer.Option(help="Above 0: sample at this temperature. 0: do not sample.", min=0)
+]
 TopP = Annotated[float | None, typer.Option(help="Nucleus sampling.")]
 Engine = Annotated[str, typer.Option(help="fast or reference: the same ids, another speed.")]
 BatchSize = Annotated[str, typer.Option(help="Studies side by side, or `auto`.")]
@@ -82,7 +85,10 @@ RandomWeights = Annotated[
     bool, typer.Option("--random-weights", help="The model's shape without its weights.")
 ]
 Metrics = Annotated[
-    str | None, typer.Option(help="Names with commas; the profile's core metrics if unset.")
+    list[str] | None,
+    typer.Option(
+        help="Names with commas, or the option several times; the profile's core metrics if unset."
+    ),
 ]
 Profile = Annotated[
     str, typer.Option(help="How texts are cleaned and scored: libra, coco, rexrank.")
@@ -96,7 +102,20 @@ Subgroups = Annotated[
     typer.Option(help="Columns with commas that split the cohort: any field of the examples."),
 ]
 Trials = Annotated[int, typer.Option(help="Bootstrap or randomisation trials.", min=1)]
-Seed = Annotated[int, typer.Option(help="Seed of the resampling.")]
+Seed = Annotated[int, typer.Option(help="Seed of the resampling.", min=0)]
+Limit = Annotated[int | None, typer.Option(help="Only the first N examples.", min=1)]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME=COLUMN,…",
+        help="Columns that a file of predictions or references calls otherwise: prediction, "
+        "reference, question_id, subject_id, study_id, …",
+    ),
+]
+AllowUnscored = Annotated[
+    bool,
+    typer.Option("--allow-unscored", help="Exit with 0 though a named metric is not scored."),
+]
 MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
@@ -123,9 +142,49 @@ def decoding_overrides(
     }
 
 
-def names(text: str) -> list[str]:
-    """Names between commas, in their order, each once."""
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+def names(given: str | Sequence[str]) -> list[str]:
+    """Names between commas, of one text or of several, in their order, each once."""
+    texts = [given] if isinstance(given, str) else given
+    parts = (part.strip() for text in texts for part in text.split(","))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def chosen(given: str | Sequence[str] | None, option: str) -> list[str] | None:
+    """The names of an option; None where it was not given.
+
+    Raises:
+        InputError: it was given without any name.
+    """
+    if not given:
+        if given == "":
+            raise InputError(f"{option}: no name in it")
+        return None
+    found = names(given)
+    if not found:
+        raise InputError(f"{option}: no name in {', '.join(given)!r}")
+    return found
+
+
+def columns(text: str | None) -> dict[str, str]:
+    """`NAME=COLUMN` between commas, by our name.
+
+    Raises:
+        InputError: another form, an unknown name, or one name twice.
+    """
+    from libra_bench.core.fields import CANONICAL
+    from libra_bench.core.names import unknown_name
+
+    found: dict[str, str] = {}
+    for part in names(text or ""):
+        name, equals, column = (one.strip() for one in part.partition("="))
+        if not (equals and name and column):
+            raise InputError(f"--columns {part!r}: NAME=COLUMN was expected")
+        if name not in CANONICAL:
+            raise unknown_name("name in --columns", name, CANONICAL)
+        if name in found:
+            raise InputError(f"--columns: {name} is named twice")
+        found[name] = column
+    return found
 
 
 def metric_options(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
@@ -140,5 +199,7 @@ def metric_options(given: Sequence[str] | None) -> dict[str, dict[str, str]]:
         name, dot, key = target.partition(".")
         if not (equals and dot and name and key):
             raise InputError(f"--metric-option {text!r}: NAME.KEY=VALUE was expected")
-        options.setdefault(name, {})[key] = value
+        # No shell expands a ~ behind an equals sign.
+        home = value == "~" or value.startswith("~/")
+        options.setdefault(name, {})[key] = str(Path(value).expanduser()) if home else value
     return options

@@ -9,7 +9,7 @@ import typer
 
 from libra_bench.cli import options
 from libra_bench.cli.console import print_json, steps_progress, warn
-from libra_bench.core.errors import RunError
+from libra_bench.core.errors import InputError, RunError
 
 
 def predict(
@@ -32,7 +32,16 @@ def predict(
     from libra_bench.data.images import load_image, resolve_image
     from libra_bench.data.prompts import question
     from libra_bench.generation.factory import SystemSettings, create_system
+    from libra_bench.model import zoo
 
+    for option, given in (("--image", image), ("--prior", prior)):
+        if given is not None and not given.is_file():
+            raise InputError(f"{option} {given}: no such file")
+    if not Path(model).is_dir() and zoo.find(model).kind == "baseline":
+        raise InputError(
+            f"--model {model}: a text-only baseline, which reads no image; "
+            f"`libra-bench run --model {model}` evaluates it"
+        )
     images = [str(path.resolve()) for path in (image, prior) if path is not None]
     # The two images may lie anywhere, so the root is that of the file system.
     root = Path(image.resolve().anchor)

@@ -1,7 +1,8 @@
 """`libra-bench`: its commands, and what its exit codes mean.
 
 0 done · 1 the run failed · 2 wrong usage or input that cannot be used · 3 a regression was found ·
-4 done, but more reports failed than `--max-failures` allows · 130 interrupted.
+4 done, but more reports failed than `--max-failures` allows, or a metric that was named is not
+scored · 130 interrupted.
 """
 
 from __future__ import annotations

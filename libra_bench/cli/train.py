@@ -33,7 +33,9 @@ def train(
     validation_data: Annotated[
         Path | None, typer.Option(help="A second file; the best checkpoint is chosen by it.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first N conversations.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N conversations.", min=1)
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last whole checkpoint.")
     ] = False,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,59 +66,131 @@ def without_nan(value: Any) -> Any:
     return value
 
 
+def read_bytes(path: Path) -> bytes:
+    """A file, or a pipe (`/dev/stdin`), which can be read only once.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
 def read_json(path: Path) -> Any:
     """The JSON in `path`.
 
     Raises:
         InputError: the file is missing, or no JSON, with the line where it goes wrong.
     """
+    return parse_json(path, read_bytes(path))
+
+
+def parse_json(path: Path, content: bytes) -> Any:
+    """The JSON that was read from `path`; a byte order mark is no part of it.
+
+    Raises:
+        InputError: as `read_json`.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    try:
+        return _whole(json.loads(text), text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{path}: JSON that cannot be read ({_too_much(error)})") from None
 
 
-def iter_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def iter_jsonl(
+    path: Path, lines: Iterable[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) for each line that is not blank.
+
+    Args:
+        lines: what was read from `path` already; None to read it.
 
     Raises:
         InputError: the file is missing, or a line is no JSON object; named by file and line.
     """
     try:
-        with path.open(encoding="utf-8") as stream:
-            for number, line in enumerate(stream, start=1):
+        with ExitStack() as stack:
+            given = lines
+            if given is None:
+                given = stack.enter_context(path.open(encoding="utf-8-sig"))
+            for number, line in enumerate(given, start=1):
                 if not line.strip():
                     continue
-                try:
-                    value = json.loads(line)
-                except json.JSONDecodeError as error:
-                    cut = "" if line.endswith("\n") else "; the line seems cut off"
-                    raise InputError(
-                        f"{path}, line {number}: not JSON "
-                        f"({error.msg} at column {error.colno}{cut})"
-                    ) from None
-                if not isinstance(value, dict):
-                    raise InputError(f"{path}, line {number}: a JSON object was expected")
-                yield number, value
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+                yield number, parse_line(path, number, line)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
+    """The object of one line.
+
+    Raises:
+        InputError: it is none; named by file and line.
+    """
+    try:
+        value = _whole(json.loads(line), line)
+    except json.JSONDecodeError as error:
+        cut = "" if line.endswith("\n") else "; the line seems cut off"
+        raise InputError(
+            f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}{cut})"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise InputError(
+            f"{path}, line {number}: JSON that cannot be read ({_too_much(error)})"
+        ) from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}, line {number}: a JSON object was expected")
+    return value
+
+
+def _too_much(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else str(error).partition(";")[0]
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})")
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
+def _whole(value: Any, source: str) -> Any:
+    """The value with U+FFFD for each half of a character, which no file and no tokenizer takes.
+
+    UTF-8 cannot hold one; only an escape (`\\ud83d` without its other half) brings it in.
+    """
+    return _mended(value) if "\\ud" in source or "\\uD" in source else value
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return _HALVES.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_mended(key): _mended(item) for key, item in value.items()}
+    return [_mended(item) for item in value] if isinstance(value, list) else value
 
 
 def read_records(
     path: Path,
     record: type[Record],
     adapt: Callable[[dict[str, Any]], dict[str, Any]] = lambda value: value,
+    lines: Iterable[str] | None = None,
 ) -> list[Record]:
     """Every line of a JSONL file as a `record`; ids must be unique.
 
     Args:
         adapt: turns a line's object into the record's fields, where a file names them otherwise.
+        lines: what was read from `path` already; None to read it.
 
     Raises:
         InputError: all faults of the file together, each with its line and id.
@@ -124,12 +198,15 @@ def read_records(
     records: list[Record] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
-    for number, value in iter_jsonl(path):
+    for number, value in iter_jsonl(path, lines):
         identifier = value.get("question_id")
         try:
             parsed = record.model_validate(adapt(value))
         except ValidationError as error:
             faults += [f"line {number} (id {identifier!r}): {fault}" for fault in explain(error)]
+            continue
+        except (ValueError, RecursionError) as error:
+            faults.append(f"line {number} (id {identifier!r}): {error}")
             continue
         key = str(getattr(parsed, "question_id", number))
         if key in seen:

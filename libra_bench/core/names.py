@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from libra_bench.core.errors import InputError
 
+MANY = 60
+"""More names than this are not listed: nobody reads them."""
+
 
 def unknown_name(
     kind: str, name: str, known: Iterable[str], near: Sequence[str] = ()
@@ -19,4 +22,5 @@ def unknown_name(
     names = sorted(known)
     likely = list(near) or difflib.get_close_matches(name, names, n=1)
     meant = f" Did you mean {' or '.join(map(repr, likely))}?" if likely else ""
-    return InputError(f"unknown {kind} {name!r}.{meant} Known: {', '.join(names)}")
+    shown = f" Known: {', '.join(names)}" if len(names) <= MANY else ""
+    return InputError(f"unknown {kind} {name!r}.{meant}{shown}")

@@ -31,13 +31,27 @@ def side_by_side(asked: str, model: LibraModel, decoding: Decoding, patches: int
         InputError: neither a positive number nor `auto`.
     """
     if asked != "auto":
-        if not asked.isdigit() or int(asked) < 1:
-            raise InputError(f"--batch-size {asked}: a positive number or `auto` was expected")
-        return int(asked)
+        return _fixed(asked)
     if model.device.type != "cuda":
         return ON_A_CPU
     free, _ = torch.cuda.mem_get_info(model.device)
     return max(1, min(MOST, int(free * SHARE / bytes_per_study(model, decoding, patches))))
+
+
+def check(asked: str) -> None:
+    """Refuse what is no batch size.
+
+    Raises:
+        InputError: neither a positive number nor `auto`.
+    """
+    if asked != "auto":
+        _fixed(asked)
+
+
+def _fixed(asked: str) -> int:
+    if not (asked.isascii() and asked.isdigit() and int(asked) >= 1):
+        raise InputError(f"--batch-size {asked}: a positive number or `auto` was expected")
+    return int(asked)
 
 
 def bytes_per_study(model: LibraModel, decoding: Decoding, patches: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite
 from typing import Any
 
 from libra_bench.core.errors import InputError
@@ -41,7 +42,10 @@ class Decoding:
                     "min_new_tokens must lie between 0 and max_new_tokens",
                 ),
                 (self.no_repeat_ngram_size < 0, "no_repeat_ngram_size must not be negative"),
-                (self.do_sample and self.temperature <= 0, "temperature must be positive"),
+                (not 0 < self.temperature < inf, "temperature must be a number above 0"),
+                (not isfinite(self.length_penalty), "length_penalty must be a number"),
+                (self.top_k < 0, "top_k must not be negative"),
+                (self.seed < 0, "seed must not be negative"),
                 (not 0 < self.top_p <= 1, "top_p must lie in (0, 1]"),
                 (self.do_sample and self.num_beams > 1, "sampling goes with num_beams=1 only"),
             )

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libra_bench.core.errors import MissingResourceError
+from libra_bench.metrics.signatures import signature_from
 from libra_bench.stats.clusters import Floats, scored_rows
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -33,6 +34,10 @@ class Output:
     higher_is_better: bool = True
     low: float = 0.0
     high: float = 100.0
+
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """The ends of an interval, cut to what the figure can be; NaN stays NaN."""
+        return float(np.clip(low, self.low, self.high)), float(np.clip(high, self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,9 @@ class Metric(ABC):
 
     def signature(self, n: int) -> str:
         """Everything that the figure depends on, in one line, after sacrebleu's manner."""
-        parts = {"metric": self.name, "version": self.version, **self.settings(), "n": str(n)}
-        return "|".join(f"{key}:{value}" for key, value in parts.items())
+        return signature_from(
+            {"metric": self.name, "version": self.version, **self.settings(), "n": n}
+        )
 
 
 def _whole(text: str) -> str:

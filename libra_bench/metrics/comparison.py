@@ -10,14 +10,15 @@ import numpy as np
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
+from libra_bench.core.records import is_missing
 from libra_bench.metrics.base import Metric
 from libra_bench.metrics.scoring import signature_of, statistics_of
 from libra_bench.metrics.signatures import differing_parts
-from libra_bench.stats.bootstrap import Finalise
-from libra_bench.stats.clusters import Floats, scored_rows
+from libra_bench.stats.clusters import Clusters, Floats, by_patient, scored_rows
 from libra_bench.stats.effect import paired_effect
 from libra_bench.stats.multiple import benjamini_hochberg, holm
 from libra_bench.stats.paired import differences
+from libra_bench.stats.resampling import Finalise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +43,9 @@ class Comparison:
     """Value minus baseline."""
     low: float
     high: float
-    """Percentile interval of the difference, patients resampled."""
+    """Interval of the difference, patients resampled."""
     p: float
     """Two-sided, by paired approximate randomisation of patients."""
-    p_bootstrap: float
-    """Two-sided, by the paired bootstrap."""
     p_holm: float
     """`p` corrected for all rows of the table, so that none is likely to be false (Holm)."""
     p_bh: float
@@ -54,7 +53,11 @@ class Comparison:
     effect: float
     """Cohen's d_z over the reports' own figures."""
     superiority: float
-    """Share of reports whose own figure is larger than the baseline's, ties counted half."""
+    """Share of reports whose own figure is better than the baseline's, ties counted half."""
+    clusters: int
+    """How many of `unit` were resampled and exchanged."""
+    unit: str
+    """`patients`, `reports`, or `patients and reports` where only some patients are known."""
 
 
 def compare(
@@ -79,7 +82,7 @@ def compare(
     if len(labels) < 2:
         raise InputError("a comparison needs two systems or more")
     baseline = _by_id(labels[0], frames[labels[0]])
-    clusters = _clusters(baseline)
+    clusters = clusters_of(baseline)
     others = {label: _by_id(label, frames[label]) for label in labels[1:]}
     for label, frame in others.items():
         _refuse_unlike(labels[0], baseline, label, frame, metrics)
@@ -116,16 +119,13 @@ def _by_id(label: str, frame: pd.DataFrame) -> pd.DataFrame:
     return indexed
 
 
-def _clusters(frame: pd.DataFrame) -> list[str]:
-    """The patient of each report; the report itself where its patient is unknown."""
+def clusters_of(frame: pd.DataFrame) -> Clusters:
+    """The patients of a frame of scores, indexed by report."""
+    reports = [str(key) for key in frame.index]
     if "subject_id" not in frame.columns:
-        return [str(key) for key in frame.index]
-    unknown = frame["subject_id"].isna()
-    # The prefix keeps an id of a report from meeting that of a patient.
-    return [
-        f"report {key}" if missing else f"patient {patient}"
-        for key, patient, missing in zip(frame.index, frame["subject_id"], unknown, strict=True)
-    ]
+        return by_patient([None] * len(frame), reports)
+    patients = [None if is_missing(value) else str(value) for value in frame["subject_id"]]
+    return by_patient(patients, reports)
 
 
 def _refuse_unlike(
@@ -137,6 +137,10 @@ def _refuse_unlike(
 ) -> None:
     faults = [f"id {key!r} only in {first}" for key in baseline.index.difference(frame.index)]
     faults += [f"id {key!r} only in {second}" for key in frame.index.difference(baseline.index)]
+    faults += [
+        f"id {key!r} has another reference text in {second}"
+        for key in _other_references(baseline, frame)
+    ]
     for metric in metrics:
         one, two = signature_of(baseline, metric), signature_of(frame, metric)
         if one is None or two is None:
@@ -148,13 +152,23 @@ def _refuse_unlike(
         raise InputError(f"{first} and {second} cannot be compared: " + listing(faults))
 
 
+def _other_references(baseline: pd.DataFrame, frame: pd.DataFrame) -> list[str]:
+    """Ids of both frames whose texts were scored against different references."""
+    name = "reference_hash"
+    if name not in baseline.columns or name not in frame.columns:
+        return []
+    shared = baseline.index.intersection(frame.index)
+    differ = baseline.loc[shared, name] != frame.loc[shared, name]
+    return [str(key) for key in shared[differ.to_numpy(dtype=bool)]]
+
+
 def _against(
     first: str,
     baseline: pd.DataFrame,
     second: str,
     frame: pd.DataFrame,
     metrics: Sequence[Metric],
-    clusters: Sequence[str],
+    clusters: Clusters,
     *,
     trials: int,
     seed: int,
@@ -176,12 +190,20 @@ def _against(
         for side in (0, 1)
     ]
     found = differences(
-        stacked[0], stacked[1], joint(metrics), clusters, trials=trials, seed=seed, level=level
+        stacked[0],
+        stacked[1],
+        joint(metrics),
+        clusters.labels,
+        trials=trials,
+        seed=seed,
+        level=level,
     )
     rows = []
     for metric, known in zip(metrics, both, strict=True):
+        behind = clusters.of(known)
         for output in metric.outputs:
             result = found[output.name]
+            reach = output.high - output.low
             effect = paired_effect(
                 baseline[output.name].to_numpy(dtype=np.float64)[known],
                 frame[output.name].to_numpy(dtype=np.float64)[known],
@@ -198,14 +220,17 @@ def _against(
                     baseline=result.first,
                     value=result.second,
                     difference=result.difference,
-                    low=result.low,
-                    high=result.high,
+                    low=max(result.low, -reach),
+                    high=min(result.high, reach),
                     p=result.p,
-                    p_bootstrap=result.p_bootstrap,
                     p_holm=float("nan"),
                     p_bh=float("nan"),
                     effect=effect.standardised,
-                    superiority=effect.superiority,
+                    superiority=effect.superiority
+                    if output.higher_is_better
+                    else 1 - effect.superiority,
+                    clusters=behind.count,
+                    unit=behind.unit,
                 )
             )
     return rows

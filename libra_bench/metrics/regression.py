@@ -12,7 +12,7 @@ from libra_bench.metrics.signatures import differing_parts
 
 # Other weights are what a check is about, and a failed report shows in `n`; another metric or
 # other decoding makes figures that cannot be held against each other.
-MAY_DIFFER = ("n", "model")
+MAY_DIFFER = ("n", "model", "resampled")
 EQUAL = 1e-9
 
 
@@ -54,6 +54,9 @@ def regressions(current: Mapping[str, Any], baseline: Mapping[str, Any]) -> list
         raise InputError("the baseline holds no metrics: there is nothing to check against")
     profiles = {found for found in map(_profile, (current, baseline)) if found}
     faults = [] if len(profiles) < 2 else [f"profiles {' and '.join(sorted(profiles))}"]
+    cohorts = {found for found in map(_cohort, (current, baseline)) if found}
+    if len(cohorts) > 1:
+        faults.append("other reports or other reference texts (the hashes of the cohorts differ)")
     faults += [
         f"{name}: {difference}"
         for name in before
@@ -74,6 +77,12 @@ def _profile(summary: Mapping[str, Any]) -> str | None:
     """The profile of a summary, or of what `score --json` printed; None where it says none."""
     run = summary.get("run")
     return summary.get("profile") or (run.get("profile") if isinstance(run, Mapping) else None)
+
+
+def _cohort(summary: Mapping[str, Any]) -> str | None:
+    """The hash of a summary's ids and references; None where it says none."""
+    hashes = summary.get("hashes")
+    return hashes.get("cohort") if isinstance(hashes, Mapping) else None
 
 
 def _metrics(summary: Mapping[str, Any], what: str) -> Mapping[str, Mapping[str, Any]]:

@@ -12,7 +12,8 @@ from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.files import listing
 from libra_bench.core.records import is_missing
 from libra_bench.metrics.base import Metric, PerReport
-from libra_bench.stats.bootstrap import intervals
+from libra_bench.stats.bootstrap import intervals, method
+from libra_bench.stats.clusters import Clusters, by_patient
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,12 @@ class Figure:
     n: int
     """Reports scored."""
     unscored: int
+    clusters: int
+    """How many of `unit` were resampled for the interval."""
+    unit: str
+    """`patients`, `reports`, or `patients and reports` where only some patients are known."""
+    interval: str
+    """How the interval was made."""
     higher_is_better: bool
     signature: str
 
@@ -55,7 +62,7 @@ def score_texts(
     references: Sequence[str | None],
     metrics: Sequence[Metric],
     *,
-    clusters: Sequence[str] | None = None,
+    clusters: Clusters | None = None,
     trials: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -65,7 +72,7 @@ def score_texts(
 
     Args:
         predictions, references: [n]; None, or the NaN of pandas, where there is none.
-        clusters: [n] the patient of each report, for the bootstrap; each report its own if None.
+        clusters: what the bootstrap resamples; each report alone if None.
         trials, seed, level: of the bootstrap intervals.
         progress: hears the name of each metric as it starts.
 
@@ -76,10 +83,11 @@ def score_texts(
     predictions, references = _texts("prediction", predictions), _texts("reference", references)
     lengths = {"predictions": len(predictions), "references": len(references)}
     if clusters is not None:
-        lengths["clusters"] = len(clusters)
+        lengths["clusters"] = len(clusters.labels)
     if len(set(lengths.values())) > 1:
         raise InputError(", ".join(f"{count} {name}" for name, count in lengths.items()))
-    patients = list(clusters) if clusters is not None else [str(n) for n in range(len(predictions))]
+    count = len(predictions)
+    resampled = clusters or by_patient([None] * count, [str(n) for n in range(count)])
     scores = Scores()
     for metric in metrics:
         progress(metric.name)
@@ -93,11 +101,17 @@ def score_texts(
         scores.per_report[metric.name] = report
         values = metric.aggregate(report)
         bounds = intervals(
-            report.statistics, metric.finalise, patients, trials=trials, seed=seed, level=level
+            report.statistics,
+            metric.finalise,
+            resampled.labels,
+            trials=trials,
+            seed=seed,
+            level=level,
         )
         scored = len(predictions) - report.unscored
+        behind = resampled.of(report.scored)
         for output in metric.outputs:
-            low, high = bounds[output.name]
+            low, high = output.within(*bounds[output.name])
             scores.figures[output.name] = Figure(
                 metric=metric.name,
                 title=output.title,
@@ -107,8 +121,11 @@ def score_texts(
                 level=level,
                 n=scored,
                 unscored=report.unscored,
+                clusters=behind.count,
+                unit=behind.unit,
+                interval=method(behind.count),
                 higher_is_better=output.higher_is_better,
-                signature=metric.signature(scored),
+                signature=f"{metric.signature(scored)}|resampled:{behind.count} {behind.unit}",
             )
     return scores
 

@@ -27,6 +27,7 @@ def ablation_page(path: Path) -> str:
     found = {(row["condition"], row["figure"]): row for row in rows}
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
     figures = list(dict.fromkeys(row["figure"] for row in rows))
+    unit = run.get("unit", "patients")
     head = ["", *(TITLES.get(figure, figure) for figure in figures)]
     values = [[name, *(_value(found[name, figure]) for figure in figures)] for name in conditions]
     lost = [
@@ -37,8 +38,8 @@ def ablation_page(path: Path) -> str:
             "# Does the prior image matter?",
             "",
             f"{run['model_id']} on {run['studies']} studies with a prior of {run['patients']} "
-            f"patients ({run['cohort']}); {run['system'].get('decoding', 'no decoding')}. "
-            f"Brackets: 95 % intervals of {run['trials']:,} resamplings of patients.",
+            f"{unit} ({run['cohort']}); {run['system'].get('decoding', 'no decoding')}. "
+            f"Brackets: 95 % intervals of {run['trials']:,} resamplings of {unit}.",
             "",
             *_table(head, values),
             "",

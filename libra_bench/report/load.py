@@ -13,6 +13,8 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import explain, listing
 from libra_bench.core.records import Example, Prediction
 from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.freshness import require_finished, require_fresh
+from libra_bench.runs.scoring import resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,11 @@ class Figure(Interval):
     n: int
     """Reports behind the figure."""
     unscored: int
+    clusters: int | None = None
+    """What was resampled for the interval: so many of `unit`."""
+    unit: str = ""
+    interval: str = ""
+    """How the interval was made; empty in runs from before this was kept."""
     higher_is_better: bool = True
     signature: str
 
@@ -48,6 +55,19 @@ class NotScored(_Part):
 
     reason: str
     mend: str = ""
+
+
+class Resampled(_Part):
+    """What the bootstrap drew."""
+
+    unit: str
+    count: int
+    unknown_patients: int = 0
+    interval: str
+    trials: int
+
+    def __str__(self) -> str:
+        return resampling(self.model_dump())
 
 
 class Subgroup(_Part):
@@ -98,6 +118,9 @@ class Summary(_Part):
     seconds: float | None = None
     reports_per_second: float | None = None
     metrics: dict[str, Figure]
+    resampled: Resampled | None = None
+    """None in runs from before this was kept."""
+    hashes: dict[str, str] | None = None
     not_scored: dict[str, NotScored] = Field(default_factory=dict)
     subgroups: list[Subgroup] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
@@ -154,6 +177,15 @@ def read_run(path: Path) -> Run:
             faults.append(str(error))
     if not faults:
         faults = _mismatches(folder, **parts)
+    if not faults:
+        require_finished(folder)
+        require_fresh(
+            folder,
+            parts["summary"].model_dump(),
+            parts["scores"],
+            parts["examples"],
+            parts["predictions"],
+        )
     if faults:
         status = manifest.get("status")
         hint = "" if status == "finished" else f" (its status is {status!r}; --resume finishes it)"

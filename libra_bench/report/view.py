@@ -58,6 +58,12 @@ class Page:
         """False where the weights are random and no score means anything."""
         return self.run.summary.run.trained
 
+    @property
+    def resampled(self) -> str:
+        """What the intervals were made from, in words."""
+        drawn = self.run.summary.resampled
+        return str(drawn) if drawn else "what was resampled is not recorded"
+
 
 def build(run: Run) -> Page:
     """The content of a run's page."""

@@ -13,6 +13,7 @@ from libra_bench.metrics.comparison import Comparison, compare
 from libra_bench.metrics.regression import Verdict, regressions
 from libra_bench.metrics.scoring import scored_metrics
 from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.freshness import require_finished, require_fresh
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,9 @@ def compare_runs(
         InputError: no scores, other reports, other profiles or settings.
     """
     frames = {_label(place, places): read_scores(place) for place in places}
+    for place in places:
+        if place.is_dir():
+            _require_current(RunFolder.open(place), frames[_label(place, places)])
     profiles = {str(frame["profile"].iloc[0]) for frame in frames.values()}
     if len(profiles) > 1:
         raise InputError(f"runs of different profiles cannot be compared: {sorted(profiles)}")
@@ -60,7 +64,15 @@ def check_run(run: Path, baseline: Path) -> list[Verdict]:
     Raises:
         InputError: no such files, or figures that were made in different ways.
     """
-    return regressions(RunFolder.open(run).summary(), read_json(baseline))
+    folder = RunFolder.open(run)
+    _require_current(folder, read_scores(run))
+    return regressions(folder.summary(), read_json(baseline))
+
+
+def _require_current(folder: RunFolder, frame: pd.DataFrame) -> None:
+    """Refuse a run that is unfinished, or whose scores are of other texts than it holds."""
+    require_finished(folder)
+    require_fresh(folder, folder.summary(), frame, folder.examples(), folder.predictions())
 
 
 def read_scores(place: Path) -> pd.DataFrame:

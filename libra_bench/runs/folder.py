@@ -56,10 +56,8 @@ class RunFolder:
         Raises:
             InputError: the folder holds something already.
         """
+        cls.check_output(path)
         folder = cls(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            hint = "--resume continues it, " if folder.manifest_file.exists() else ""
-            raise InputError(f"{path} is not empty: {hint}another --output keeps it")
         path.mkdir(parents=True, exist_ok=True)
         now = _now()
         folder.write_manifest(
@@ -80,6 +78,20 @@ class RunFolder:
             }
         )
         return folder
+
+    @classmethod
+    def check_output(cls, path: Path, *, resume: bool = False) -> None:
+        """Refuse a place where no run can begin, or none can go on, before any work.
+
+        Raises:
+            InputError: the folder holds something already; with `resume`, something else.
+        """
+        begun = (path / "manifest.json").exists()
+        if resume and begun:
+            return
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = "--resume continues it, " if begun else ""
+            raise InputError(f"{path} is not empty: {hint}another --output keeps it")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

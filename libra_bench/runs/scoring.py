@@ -9,14 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_atomic, write_json
+from libra_bench.core.identity import set_hash, text_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.metrics.signatures import UNKNOWN, signature_from
+from libra_bench.runs import forms
 from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.unscored import refuse_nothing
+from libra_bench.stats.bootstrap import method
+from libra_bench.stats.clusters import Clusters, by_patient
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from libra_bench.metrics.base import Metric
     from libra_bench.metrics.scoring import Scores
+
+
+COMPUTED = (
+    "subject_id",
+    "study_id",
+    "split",
+    "view",
+    "has_prior",
+    "status",
+    "words",
+    "reference_words",
+)
+"""Columns of a frame of scores that every cohort has and that may split it."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,22 @@ class ScoringSettings:
         return registry.create_all(names, self.profile, self.options)
 
     def check(self) -> None:
-        """Refuse wrong names before any work starts."""
+        """Refuse what cannot be used before any work starts.
+
+        Raises:
+            InputError: unknown names or options, or numbers out of range.
+        """
+        faults = [
+            message
+            for wrong, message in (
+                (self.trials < 1, f"trials {self.trials}: at least 1 was expected"),
+                (self.seed < 0, f"seed {self.seed}: must not be negative"),
+                (not 0 < self.level < 1, f"level {self.level:g}: not in (0, 1)"),
+            )
+            if wrong
+        ]
+        if faults:
+            raise InputError("; ".join(faults))
         self.create()
 
 
@@ -100,6 +134,8 @@ class Result:
     """A row a report: ids, subgroups, figures, statistics."""
     scores: Scores
     suffix: str
+    clusters: Clusters
+    trials: int
     subgroups: list[dict[str, Any]]
     notes: list[str]
 
@@ -110,6 +146,14 @@ class Result:
             figure["signature"] += self.suffix
         return {
             "metrics": figures,
+            "resampled": {
+                "unit": self.clusters.unit,
+                "count": self.clusters.count,
+                "unknown_patients": self.clusters.unknown,
+                "interval": method(self.clusters.count),
+                "trials": self.trials,
+            },
+            "hashes": hashes_of(self.frame),
             "not_scored": self.scores.not_scored,
             "subgroups": self.subgroups,
             "notes": self.notes,
@@ -130,10 +174,15 @@ def evaluate(
     from libra_bench.metrics.scoring import score_texts, to_frame
     from libra_bench.runs.subgroups import by_subgroup
 
+    check_subgroups(examples, settings.subgroups)
     matched = match(examples, predictions)
-    texts = [one.text if one.status == "ok" else None for one in matched]
-    references = [example.reference or None for example in examples]
-    clusters = [example.subject_id or example.question_id for example in examples]
+    pairs = [
+        forms.pair(example, one, settings.profile)
+        for example, one in zip(examples, matched, strict=True)
+    ]
+    texts, references = [one[0] for one in pairs], [one[1] for one in pairs]
+    refuse_nothing(texts, references)
+    clusters = patients_of(examples)
     metrics = settings.create()
     scores = score_texts(
         texts,
@@ -146,9 +195,19 @@ def evaluate(
         progress=on_step,
     )
     identities = _identities(examples, matched, settings.profile)
-    columns = _subgroup_columns(identities, examples, settings.subgroups)
+    columns = add_subgroup_columns(identities, examples, settings.subgroups)
     frame = identities.join(to_frame(scores, metrics))
-    notes = []
+    groups = by_subgroup(
+        frame,
+        clusters,
+        scores.per_report,
+        metrics,
+        columns,
+        trials=settings.trials,
+        seed=settings.seed,
+        level=settings.level,
+    )
+    notes = _unknown_patients(clusters)
     blank = [one.question_id for one in examples if not one.reference.strip()]
     if blank:
         notes.append(
@@ -159,19 +218,53 @@ def evaluate(
     return Result(
         frame=frame,
         scores=scores,
-        suffix=_made_by(matched),
-        subgroups=by_subgroup(
-            frame,
-            clusters,
-            scores.per_report,
-            metrics,
-            columns,
-            trials=settings.trials,
-            seed=settings.seed,
-            level=settings.level,
-        ),
-        notes=notes,
+        suffix=_labelled(examples, settings.profile) + _made_by(matched),
+        clusters=clusters,
+        trials=settings.trials,
+        subgroups=groups.rows,
+        notes=notes + groups.notes,
     )
+
+
+def patients_of(examples: Sequence[Example]) -> Clusters:
+    """The patients of examples, as the clusters that are resampled."""
+    return by_patient(
+        [example.subject_id for example in examples], [one.question_id for one in examples]
+    )
+
+
+def resampling(drawn: Mapping[str, Any]) -> str:
+    """What a summary's `resampled` says, in words."""
+    if drawn["count"] < 2:
+        return f"none, because all reports are of one {drawn['unit'].removesuffix('s')}"
+    trials = f"{drawn['trials']:,} trials"
+    return f"{drawn['interval']} over {drawn['count']:,} {drawn['unit']}, {trials}"
+
+
+def hashes_of(frame: pd.DataFrame) -> dict[str, str]:
+    """What a frame of scores belongs to: its `cohort` (ids, references) and its `predictions`."""
+    return {
+        name: set_hash(zip(frame["question_id"].astype(str), frame[column], strict=True))
+        for name, column in (("cohort", "reference_hash"), ("predictions", "prediction_hash"))
+    }
+
+
+def prediction_hash(prediction: Prediction) -> str:
+    """What was scored of a prediction: whether it was delivered, and its text."""
+    return text_hash(prediction.status, prediction.text)
+
+
+def _unknown_patients(clusters: Clusters) -> list[str]:
+    """A note where intervals may be narrower than they should, or cannot be."""
+    if clusters.count == 1 and not clusters.unknown:
+        return ["all reports are of one patient: no interval can be given"]
+    if not clusters.unknown:
+        return []
+    return [
+        f"the patient of {clusters.unknown} of {len(clusters.labels)} reports is unknown (no "
+        "subject_id): each is resampled alone, and the intervals are too narrow where patients "
+        "have several reports"
+    ]
 
 
 def match(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[Prediction]:
@@ -205,6 +298,8 @@ def _identities(
             "view": [one.view for one in examples],
             "has_prior": [one.has_prior for one in examples],
             "status": [one.status for one in predictions],
+            "reference_hash": [text_hash(one.reference) for one in examples],
+            "prediction_hash": [prediction_hash(one) for one in predictions],
             "words": [len(one.text.split()) for one in predictions],
             "reference_words": [len(one.reference.split()) for one in examples],
             "profile": profile,
@@ -212,24 +307,39 @@ def _identities(
     )
 
 
-def _subgroup_columns(
+def add_subgroup_columns(
     frame: pd.DataFrame, examples: Sequence[Example], asked: Sequence[str] | None
 ) -> list[str]:
-    """The columns that are to split the cohort, put into the frame where they are not.
+    """The columns that are to split the cohort, put into the frame where they are not."""
+    from libra_bench.runs.subgroups import COLUMNS, column
+
+    for name in asked or COLUMNS:
+        fields = [(example.model_extra or {}).get(name) for example in examples]
+        if name not in frame.columns and any(value is not None for value in fields):
+            frame[name] = column(fields)
+    return [name for name in asked or COLUMNS if name in frame.columns]
+
+
+def check_subgroups(examples: Sequence[Example], asked: Sequence[str] | None) -> None:
+    """Refuse columns that no example has, before any report is written or scored.
 
     Raises:
-        InputError: no example has a field that was asked for.
+        InputError: as it says; the columns that there are are named.
     """
-    from libra_bench.runs.subgroups import COLUMNS
-
-    for column in asked or COLUMNS:
-        fields = [(example.model_extra or {}).get(column) for example in examples]
-        if column not in frame.columns and any(value is not None for value in fields):
-            frame[column] = fields
-    missing = [column for column in asked or () if column not in frame.columns]
+    own = {field for example in examples for field in example.model_extra or {}}
+    known = {*COMPUTED, *own}
+    missing = [name for name in asked or () if name not in known]
     if missing:
-        raise InputError(f"--subgroups: no example has a field {' or '.join(missing)}")
-    return [column for column in asked or COLUMNS if column in frame.columns]
+        raise InputError(
+            f"--subgroups: no example has a field {' or '.join(missing)}; there are "
+            + ", ".join(sorted(known))
+        )
+
+
+def _labelled(examples: Sequence[Example], profile: str) -> str:
+    """The part of each signature that says how many texts carry the leaderboard's labels."""
+    labelled = sum(forms.used(example, profile) for example in examples)
+    return f"|labels:{'all' if labelled == len(examples) else labelled}" if labelled else ""
 
 
 def _made_by(predictions: Sequence[Prediction]) -> str:
@@ -237,6 +347,13 @@ def _made_by(predictions: Sequence[Prediction]) -> str:
     made = set()
     for one in predictions:
         metadata = (one.model_extra or {}).get("metadata") or {}
-        model = f"{one.model_id or 'unknown'}@{metadata.get('weights', 'unknown')}"
-        made.add(f"|model:{model}|decoding:{metadata.get('decoding', 'unknown')}")
+        made.add(
+            "|"
+            + signature_from(
+                {
+                    "model": f"{one.model_id or UNKNOWN}@{metadata.get('weights', UNKNOWN)}",
+                    "decoding": metadata.get("decoding", UNKNOWN),
+                }
+            )
+        )
     return made.pop() if len(made) == 1 else "|model:several|decoding:several"

@@ -1,41 +1,24 @@
-"""The bootstrap over clusters (Efron & Tibshirani, 1993), on sums of sufficient statistics."""
+"""Intervals by the bootstrap over clusters (Efron & Tibshirani, 1993), on sums of statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from libra_bench.stats.clusters import Floats, cluster_sums, scored_rows
+from libra_bench.stats.resampling import Finalise, replicates
+from libra_bench.stats.small import studentised
 
-Finalise = Callable[[Floats], dict[str, Floats]]
-"""From summed statistics [..., k] to figures [...] by name."""
-
-CHUNK = 512
-"""Trials at a time; bounds the memory of the resampling counts."""
+FEW = 50
+"""Below so many clusters the percentile interval is too narrow (`benchmarks/coverage.py`)."""
 
 
-def replicates(sums: Floats, trials: int, seed: int) -> Floats:
-    """Sums over resampled clusters.
-
-    Args:
-        sums: [c, k] statistics by cluster.
-
-    Returns:
-        [trials, k], each row the sum over c clusters drawn with replacement. The same seed and
-        number of clusters give the same draws whatever k is.
-    """
-    rng = np.random.default_rng(seed)
-    count = len(sums)
-    parts = []
-    for start in range(0, trials, CHUNK):
-        size = min(CHUNK, trials - start)
-        # Counting drawn indices costs a fifth of drawing multinomial counts, to the same effect.
-        drawn = rng.integers(0, count, size=(size, count))
-        drawn += np.arange(size)[:, None] * count
-        counts = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        parts.append(counts.astype(np.float64) @ sums)
-    return np.concatenate(parts)
+def method(clusters: int) -> str:
+    """How an interval over so many clusters is made, in words for records and pages."""
+    if clusters < 2:
+        return "none"
+    return "studentised bootstrap" if clusters < FEW else "percentile bootstrap"
 
 
 def intervals(
@@ -47,7 +30,7 @@ def intervals(
     seed: int = 0,
     level: float = 0.95,
 ) -> Mapping[str, tuple[float, float]]:
-    """Percentile intervals of the figures that `finalise` gives.
+    """Intervals of the figures that `finalise` gives.
 
     Args:
         statistics: [n, k]; rows with NaN are left out.
@@ -59,13 +42,22 @@ def intervals(
         single cluster, whose variation cannot be seen.
     """
     scored = scored_rows(statistics)
-    names = list(finalise(np.zeros(statistics.shape[1])))
     chosen = [cluster for cluster, known in zip(clusters, scored, strict=True) if known]
     sums = cluster_sums(statistics[scored], chosen)
+    return over_clusters(sums, finalise, trials=trials, seed=seed, level=level)
+
+
+def over_clusters(
+    sums: Floats, finalise: Finalise, *, trials: int, seed: int, level: float
+) -> Mapping[str, tuple[float, float]]:
+    """Intervals of figures from the sums [c, k] of c clusters, by the method that fits c."""
     if len(sums) < 2:
+        names = list(finalise(np.zeros(sums.shape[1])))
         return dict.fromkeys(names, (float("nan"), float("nan")))
+    if len(sums) < FEW:
+        return studentised(sums, finalise, trials=trials, seed=seed, level=level)
     figures = finalise(replicates(sums, trials, seed))
-    return {name: percentiles(figures[name], level) for name in names}
+    return {name: percentiles(values, level) for name, values in figures.items()}
 
 
 def percentiles(figures: Floats, level: float) -> tuple[float, float]:

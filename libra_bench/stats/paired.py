@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from libra_bench.stats.bootstrap import CHUNK, Finalise, percentiles, replicates
+from libra_bench.stats.bootstrap import over_clusters
 from libra_bench.stats.clusters import Floats, cluster_sums, scored_rows
+from libra_bench.stats.resampling import CHUNK, Finalise
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,9 @@ class Difference:
     second: float
     low: float
     high: float
-    """Percentile interval of the difference, by the paired bootstrap."""
+    """Interval of the difference, by the paired bootstrap over clusters."""
     p: float
     """Two-sided, by approximate randomisation: (c + 1) / (trials + 1), as sacrebleu has it."""
-    p_bootstrap: float
-    """Two-sided, by the paired bootstrap: how often a resampled difference lies as far from the
-    observed one as that lies from zero (Koehn, 2004, in sacrebleu's two-sided form)."""
 
     @property
     def difference(self) -> float:
@@ -61,26 +59,28 @@ def differences(
     one, two = finalise(a.sum(axis=0)), finalise(b.sum(axis=0))
     if len(a) < 2:
         nan = float("nan")
-        return {name: Difference(float(one[name]), float(two[name]), *[nan] * 4) for name in one}
+        return {name: Difference(float(one[name]), float(two[name]), *[nan] * 3) for name in one}
     width = a.shape[1]
-    both = replicates(np.concatenate([a, b], axis=1), trials, seed)
-    resampled_one, resampled_two = finalise(both[:, :width]), finalise(both[:, width:])
+
+    def gap(sums: Floats) -> dict[str, Floats]:
+        here, there = finalise(sums[..., :width]), finalise(sums[..., width:])
+        return {name: there[name] - here[name] for name in here}
+
+    bounds = over_clusters(
+        np.concatenate([a, b], axis=1), gap, trials=trials, seed=seed, level=level
+    )
     exchanged_one, exchanged_two = _exchanged(a, b, finalise, trials, seed)
-    result = {}
-    for name in one:
-        spread = resampled_two[name] - resampled_one[name]
-        by_chance = exchanged_two[name] - exchanged_one[name]
-        observed = float(two[name]) - float(one[name])
-        low, high = percentiles(spread, level)
-        result[name] = Difference(
+    return {
+        name: Difference(
             float(one[name]),
             float(two[name]),
-            low,
-            high,
-            p=_p_value(by_chance, observed),
-            p_bootstrap=_p_value(spread - observed, observed),
+            *bounds[name],
+            p=_p_value(
+                exchanged_two[name] - exchanged_one[name], float(two[name]) - float(one[name])
+            ),
         )
-    return result
+        for name in one
+    }
 
 
 def _p_value(by_chance: Floats, observed: float) -> float:

@@ -98,6 +98,7 @@ class ConversationDataset(Dataset[Item]):
                 self.lengths.append(length)
         if not self.conversations:
             raise InputError("no conversation can be learned from: " + listing(self.refused))
+        self._require_an_image()
 
     def __len__(self) -> int:
         return len(self.conversations)
@@ -114,6 +115,21 @@ class ConversationDataset(Dataset[Item]):
                 continue
             return Item(*self._encode(one), images, skipped=step)
         raise InputError(f"{len(faults)} conversations in a row have no image: {listing(faults)}")
+
+    def _require_an_image(self) -> None:
+        """Refuse an image root below which none of the images lies, before any training."""
+        first = None
+        for one in self.conversations:
+            try:
+                for name in one.images:
+                    resolve_image(self._root, name)
+                return
+            except InputError as error:
+                first = first or f"id {one.id!r}: {error}"
+        raise InputError(
+            f"image root {self._root}: none of the {len(self.conversations)} conversations has "
+            f"its images there ({first})"
+        )
 
     def _encode(self, one: TrainingConversation) -> tuple[Tensor, Tensor]:
         question, answer = one.turns[0]

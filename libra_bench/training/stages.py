@@ -136,10 +136,24 @@ def training_arguments(
         (arguments,) = parser.parse_args_into_dataclasses(["--output_dir", output, *given])
     except InputError:
         raise
+    except ValueError as error:
+        unknown = [one for one in given if one.startswith("--") and not _known(parser, one)]
+        if unknown:
+            options = [name for action in parser._actions for name in action.option_strings]
+            raise unknown_name("training argument", _name(unknown[0]), options) from None
+        raise InputError(f"training arguments: {error}") from None
     except Exception as error:  # noqa: BLE001  # argparse and the arguments' own checks
         raise InputError(f"training arguments: {error}") from None
     _check(arguments, validated)
     return arguments
+
+
+def _name(option: str) -> str:
+    return option.partition("=")[0]
+
+
+def _known(parser: HfArgumentParser, option: str) -> bool:
+    return _name(option) in parser._option_string_actions
 
 
 def _refuse(message: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.data.contexts import sections as context_sections
 from libra_bench.data.corpora import load
-from libra_bench.data.corpora.rexrank import context_sections
 from libra_bench.data.prompts import question
 
 STUDY = {

@@ -10,6 +10,7 @@ import pytest
 
 from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.metrics import registry
+from libra_bench.metrics.base import Output
 from libra_bench.metrics.bleu import Bleu
 from libra_bench.metrics.comparison import compare
 from libra_bench.metrics.regression import regressions
@@ -21,7 +22,8 @@ from libra_bench.metrics.scoring import (
     statistics_of,
     to_frame,
 )
-from libra_bench.metrics.signatures import differing_parts
+from libra_bench.metrics.signatures import differing_parts, parts_of, signature_from
+from libra_bench.stats.clusters import by_patient
 
 REFERENCES = [
     "the heart is normal",
@@ -87,7 +89,7 @@ def test_texts_that_are_none_are_all_named() -> None:
     with pytest.raises(InputError, match="1 predictions, 2 references"):
         score_texts(["a"], ["x", "y"], METRICS)
     with pytest.raises(InputError, match="1 clusters"):
-        score_texts(["a", "b"], ["x", "y"], METRICS, clusters=["p"])
+        score_texts(["a", "b"], ["x", "y"], METRICS, clusters=by_patient(["p"], ["1"]))
 
 
 def test_one_report_has_figures_without_an_interval() -> None:
@@ -144,6 +146,19 @@ def test_patients_are_the_clusters() -> None:
     first["subject_id"] = second["subject_id"] = ["p", "p", "p", "q", "q", None]
     rouge = compare({"a": first, "b": second}, [RougeL()], trials=2000)[0]
     assert rouge.p == pytest.approx(2 / 8, abs=0.04)  # three coins: p, q and the lone report
+
+
+def test_superiority_is_the_share_of_better_reports_whatever_the_direction() -> None:
+    class Errors(RougeL):
+        name = "errors"
+        outputs = (Output("errors", "Errors", higher_is_better=False),)
+
+    table = frame(POOR).rename(columns=lambda name: name.replace("rouge_l", "errors"))
+    other = frame(GOOD).rename(columns=lambda name: name.replace("rouge_l", "errors"))
+    row = compare({"a": table, "b": other}, [Errors()], trials=20)[0]
+    # Every report of the second has more errors: it is better on none.
+    assert (row.difference > 0, row.superiority) == (True, 0.0)
+    assert compare({"a": other, "b": table}, [Errors()], trials=20)[0].superiority == 1.0
 
 
 def test_all_that_does_not_fit_is_named_together() -> None:
@@ -263,3 +278,8 @@ def test_another_model_or_a_failed_report_can_be_checked() -> None:
 def test_a_file_that_is_no_baseline_is_refused(baseline: object) -> None:
     with pytest.raises(InputError):
         regressions(summary(m={"value": 1}), baseline)
+
+
+def test_a_value_may_hold_any_character() -> None:
+    parts = {"clean": "a|b:c", "model": "50%|x@y", "n": "3"}
+    assert parts_of(signature_from(parts)) == parts

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from libra_bench.stats.bootstrap import intervals, percentiles, replicates
-from libra_bench.stats.clusters import cluster_sums
+from libra_bench.stats.bootstrap import FEW, intervals, over_clusters, percentiles
+from libra_bench.stats.clusters import by_patient, cluster_sums
+from libra_bench.stats.resampling import replicates
+from libra_bench.stats.small import studentised
 
 
 def mean(sums: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,3 +87,69 @@ def test_percentiles_take_the_level_and_are_none_where_a_replicate_is_none() -> 
     figures = np.arange(101.0)
     assert percentiles(figures, 0.9) == pytest.approx((5.0, 95.0))
     assert np.isnan(percentiles(np.append(figures, np.nan), 0.9)).all()
+
+
+def test_few_clusters_have_at_least_the_t_interval() -> None:
+    # Clusters of one report: the jackknife's error of a mean is s / sqrt(n), and t(.975, 4) 2.776.
+    values = np.array([1.0, 2.0, 4.0, 7.0, 11.0])
+    low, high = intervals(with_counts(values), mean, list("abcde"))["mean"]
+    half = 2.776 * values.std(ddof=1) / np.sqrt(5)
+    assert low <= values.mean() - half + 1e-3
+    assert high >= values.mean() + half - 1e-3
+    # The long side of a skewed sample gets the longer arm.
+    assert high - values.mean() > values.mean() - low
+
+
+def test_few_clusters_agree_with_a_slow_studentised_bootstrap() -> None:
+    values = np.array([1.0, 2.0, 4.0, 7.0, 11.0, 5.0])
+    rng = np.random.default_rng(4)
+    ratios = []
+    for _ in range(40_000):
+        drawn = rng.choice(values, 6)
+        error = drawn.std(ddof=1) / np.sqrt(6)
+        if error > 0:
+            ratios.append((drawn.mean() - values.mean()) / error)
+    below, above = np.quantile(ratios, [0.975, 0.025])
+    error = values.std(ddof=1) / np.sqrt(6)
+    far = 2.5706  # t(.975, 5)
+    expected = (
+        values.mean() - max(far, below) * error,
+        values.mean() + max(far, -above) * error,
+    )
+    found = studentised(with_counts(values), mean, trials=40_000, seed=0, level=0.95)["mean"]
+    assert found == pytest.approx(expected, rel=0.03)
+
+
+def test_the_method_changes_with_the_number_of_clusters() -> None:
+    values = with_counts(np.random.default_rng(0).normal(size=FEW))
+    settings = {"trials": 200, "seed": 0, "level": 0.95}
+    many = over_clusters(values, mean, **settings)["mean"]
+    assert many == percentiles(mean(replicates(values, 200, 0))["mean"], 0.95)
+    few = over_clusters(values[:-1], mean, **settings)["mean"]
+    assert few == studentised(values[:-1], mean, **settings)["mean"]
+
+
+@pytest.mark.parametrize("patients", [5, 10])
+def test_few_patients_are_covered_as_promised(patients: int) -> None:
+    rng = np.random.default_rng(patients)
+    hits = 0
+    for seed in range(150):
+        values = with_counts(rng.normal(size=patients))
+        low, high = studentised(values, mean, trials=200, seed=seed, level=0.95)["mean"]
+        hits += low <= 0 <= high
+    # 150 draws at .95: fewer than .88 has a chance of 1 in 1,000; percentiles reach .85 and .91.
+    assert hits / 150 > 0.88
+
+
+def test_a_figure_that_needs_one_cluster_has_no_interval() -> None:
+    # Only the first cluster has a report of this kind: without it there is no figure.
+    sums = np.array([[3.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    assert np.isnan(over_clusters(sums, mean, trials=50, seed=0, level=0.95)["mean"]).all()
+
+
+def test_patients_are_clusters_and_unknown_ones_are_their_reports() -> None:
+    known = by_patient(["1", "1", "2"], ["a", "b", "c"])
+    assert (known.count, known.unit, known.unknown) == (2, "patients", 0)
+    mixed = by_patient(["a", None, None], ["x", "a", "b"])
+    assert (mixed.count, mixed.unit, mixed.unknown) == (3, "patients and reports", 2)
+    assert by_patient([None, None], ["a", "b"]).unit == "reports"

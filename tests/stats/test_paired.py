@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -44,14 +43,13 @@ def test_the_smallest_p_value_is_one_over_trials_plus_one() -> None:
     first = np.arange(40.0)
     found = differences(with_counts(first), with_counts(first + 5), mean, names(40), trials=99)
     assert found["mean"].p == pytest.approx(1 / 100)
-    assert found["mean"].p_bootstrap == pytest.approx(1 / 100)
     assert (found["mean"].low, found["mean"].high) == pytest.approx((5, 5))
 
 
 def test_equal_systems_do_not_differ() -> None:
     same = with_counts(np.arange(10.0))
     found = differences(same, same, mean, names(10), trials=50)["mean"]
-    assert (found.p, found.p_bootstrap, found.difference) == (1.0, 1.0, 0.0)
+    assert (found.p, found.difference) == (1.0, 0.0)
 
 
 def test_exchanging_the_systems_turns_the_sign_and_keeps_p() -> None:
@@ -90,7 +88,7 @@ def test_rows_that_either_left_unscored_are_left_out_of_both() -> None:
 def test_one_patient_gives_a_difference_without_a_test() -> None:
     found = differences(with_counts([1, 2]), with_counts([2, 4]), mean, ["x", "x"])["mean"]
     assert found.difference == 1.5
-    assert all(math.isnan(value) for value in (found.p, found.low, found.high, found.p_bootstrap))
+    assert all(math.isnan(value) for value in (found.p, found.low, found.high))
 
 
 def test_shapes_must_agree() -> None:
@@ -98,17 +96,14 @@ def test_shapes_must_agree() -> None:
         differences(np.ones((2, 2)), np.ones((3, 2)), mean, names(2))
 
 
-def test_ten_thousand_trials_over_a_test_set_take_seconds() -> None:
+def test_ten_thousand_trials_over_a_test_set() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random((2461, 60)), rng.random((2461, 60))
 
     def ratios(sums: np.ndarray) -> dict[str, np.ndarray]:
         return {str(k): sums[..., k] / sums[..., k + 30] for k in range(30)}
 
-    start = time.process_time()
-    found = differences(a, b, ratios, names(2461), trials=10_000)
-    assert time.process_time() - start < 3
-    assert len(found) == 30
+    assert len(differences(a, b, ratios, names(2461), trials=10_000)) == 30
 
 
 def test_holm_by_hand() -> None:

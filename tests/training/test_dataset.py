@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,16 @@ def test_padding_teaches_nothing(loaded: LoadedModel, data: Path) -> None:
     short = int(batch["lengths"].min())
     place = int(batch["lengths"].argmin())
     assert (batch["labels"][place, short:] == IGNORED).all()
+
+
+def test_an_image_root_without_any_image_is_one_message(
+    loaded: LoadedModel, data: Path, tmp_path: Path
+) -> None:
+    conversations = read_conversations(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(
+            InputError, match=r"none of the \d+ conversations has its images"
+        ) as told:
+            ConversationDataset(conversations, loaded, tmp_path, max_length=2048)
+    assert "\n" not in str(told.value)

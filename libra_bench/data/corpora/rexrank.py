@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +10,19 @@ from pydantic import ValidationError
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import explain, listing, read_json
 from libra_bench.core.records import Example, is_missing
+from libra_bench.data import contexts
 from libra_bench.data.cohort import Cohort, Dropped
 from libra_bench.data.corpora import refuse_policy
 from libra_bench.data.prompts import question
-
-CONTEXT_HEADERS = re.compile(r"\b(Indication|History|Technique|Comparison):\s*", re.IGNORECASE)
+from libra_bench.data.reporting import FINDINGS, IMPRESSION, REPORT, absent, whole_report
+from libra_bench.data.rexrank import identity, image_place
 
 
 def load(path: str, *, split: str | None, prior_policy: str | None, section: str) -> Cohort:
     """Studies of one file, which is one split: all are evaluated, and the split is recorded.
 
-    A study without the wanted section is dropped; CheXpert Plus writes such as NaN.
+    A study without the wanted section is dropped; CheXpert Plus writes such as NaN. For `report`
+    the reference is the file's own `report`, as on the leaderboard.
 
     Raises:
         InputError: another form of JSON, with the studies that have it.
@@ -31,10 +32,11 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     table = read_json(file)
     if not isinstance(table, dict) or not table:
         raise InputError(f"{file}: ReXrank's {{study_id: {{…}}}} was expected")
+    wanted = [f"section_{name}" for name in (FINDINGS, IMPRESSION) if section in (name, REPORT)]
     faults = [
         f"study {key!r}: no {name}"
         for key, row in table.items()
-        for name in (f"section_{section}", "key_image_path")
+        for name in (*wanted, "key_image_path")
         if not isinstance(row, dict) or name not in row
     ]
     faults += ["a study without an id"] if "" in table else []
@@ -42,18 +44,22 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         raise InputError(f"{file}: {listing(faults)}")
     examples, dropped = [], []
     for key, row in table.items():
-        reference = row[f"section_{section}"]
-        if is_missing(reference) or not str(reference).strip():
-            dropped.append(Dropped(key, f"no {section}"))
-        elif is_missing(row["key_image_path"]):
-            dropped.append(Dropped(key, "no key_image_path"))
-        else:
-            try:
-                examples.append(_example(key, row, str(reference), section))
-            except ValidationError as error:
-                faults += [f"study {key!r}: {fault}" for fault in explain(error)]
+        try:
+            reference = _reference(row, section)
+            if not reference.strip():
+                dropped.append(Dropped(key, absent(section)))
+            elif is_missing(row["key_image_path"]):
+                dropped.append(Dropped(key, "no key_image_path"))
+            else:
+                examples.append(_example(key, row, reference, section))
+        except ValidationError as error:
+            faults += [f"study {key!r}: {fault}" for fault in explain(error)]
+        except ValueError as error:
+            faults.append(f"study {key!r}: {error}")
     if faults:
         raise InputError(f"{file}: {listing(faults)}")
+    if not examples:
+        raise InputError(f"{file}: {len(dropped)} studies, all of them with {absent(section)}")
     notes = [f"{len(dropped)} studies cannot be used and are left out"] if dropped else []
     splits = sorted({one.split for one in examples if one.split})
     if split and splits and splits != [split]:
@@ -72,19 +78,37 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     )
 
 
+def _reference(row: dict[str, Any], section: str) -> str:
+    """The text that is scored; empty where there is none."""
+    texts = {name: _text(row, f"section_{name}") for name in (FINDINGS, IMPRESSION)}
+    if section != REPORT:
+        return texts[section]
+    told = {name: text for name, text in texts.items() if text.strip()}
+    return _text(row, "report") or whole_report(told) if told else ""
+
+
+def _text(row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if is_missing(value):
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: a text was expected, not {value!r}")
+    return value
+
+
 def _example(key: str, row: dict[str, Any], reference: str, section: str) -> Example:
-    context = "" if is_missing(row.get("context")) else str(row["context"])
-    sections = context_sections(context)
+    known = contexts.sections(_text(row, "context"))
+    subject, study = identity(key, row)
     return Example.model_validate(
         {
-            **sections,
+            **_person(row),
+            **known,
             "question_id": key,
-            "image": [row["key_image_path"]],
-            "text": question(sections, section),
+            "image": [image_place(row["key_image_path"])],
+            "text": question(known, section),
             "reference": reference,
-            # CXR3030_IM-1405 is the patient CXR3030 of Open-i.
-            "subject_id": key.partition("_")[0],
-            "study_id": key,
+            "subject_id": subject,
+            "study_id": study,
             "split": None if is_missing(row.get("split")) else row["split"],
             "prior_policy": "none",
             "rexrank": {name: None if is_missing(value) else value for name, value in row.items()},
@@ -92,11 +116,10 @@ def _example(key: str, row: dict[str, Any], reference: str, section: str) -> Exa
     )
 
 
-def context_sections(context: str) -> dict[str, str]:
-    """`Indication: … Comparison: …` taken apart; text without a header is the indication."""
-    parts = CONTEXT_HEADERS.split(context)
-    sections = {"indication": parts[0].strip()} if parts[0].strip() else {}
-    for header, text in zip(parts[1::2], parts[2::2], strict=True):
-        if text.strip():
-            sections[header.lower()] = text.strip()
-    return sections
+def _person(row: dict[str, Any]) -> dict[str, str]:
+    """Age and sex as the study's own fields have them; its context may say them otherwise."""
+    told = {name: row[name] for name in ("age", "sex") if not is_missing(row.get(name))}
+    return {
+        name: str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        for name, value in told.items()
+    }

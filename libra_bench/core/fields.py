@@ -1,0 +1,173 @@
+"""The names under which files hold predictions and references, in the order they are read.
+
+One place for `score`, `run --predictions` and every message that lists them. The published
+evaluation (X-iZhang/Libra, `libra/eval/radiology_report.py`) reads the first there is of
+`reference`, `findings`, `impression`, `text`, in both files. In a file of references that order
+is kept. In a file of predictions it would score the reference against itself where a line holds
+both, so names that say "prediction" come first there, and `text` is a prediction only where
+nothing says that it is the question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from libra_bench.core.ids import PATIENT_FIELDS, is_missing
+
+IDS = ("question_id", "id", "case_id", "dicom_id", "image_id", "study_id", "uid")
+PREDICTIONS = (
+    "prediction",
+    "model_prediction",
+    "predicted",
+    "predicted_report",
+    "generated",
+    "generated_text",
+    "generated_report",
+    "candidate",
+    "hypothesis",
+    "output",
+    "answer",
+    "response",
+)
+"""What can only be a prediction."""
+REFERENCES = (
+    "reference",
+    "references",
+    "ground_truth",
+    "groundtruth",
+    "gt",
+    "gt_report",
+    "target",
+    "reference_report",
+)
+"""What can only be a reference."""
+SECTIONS = ("findings", "section_findings", "impression", "section_impression")
+EITHER_PREDICTION = ("text", "report", *SECTIONS)
+EITHER_REFERENCE = (*SECTIONS, "report", "text")
+"""What the file's part decides: a prediction among predictions, a reference among references."""
+OF_ANSWERS = ("answer_id", "prompt", "model_id", "status", "new_tokens", "seconds")
+"""What stands in files of answers (ours and Libra's) and in no file of questions."""
+CANONICAL = (
+    "question_id",
+    "prediction",
+    "reference",
+    "subject_id",
+    "study_id",
+    "split",
+    "view",
+    "image",
+    "model_id",
+)
+"""What `--columns NAME=COLUMN` may name."""
+
+_QUESTION = re.compile(
+    r"\s*(<image>|(provide|describe|generate|write|please|give|what|which|can you|could you"
+    r"|is there|are there|list|summari[sz]e|you are)\b)|.*\?\s*$",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Ambiguous(ValueError):
+    """A line of which nobody can say what is to be scored."""
+
+
+def plain_name(name: Any) -> str:
+    """A column's name as these lists write it: `Ground Truth` is `ground_truth`."""
+    return re.sub(r"[\s-]+", "_", str(name).strip()).lower()
+
+
+def identifier_of(row: Mapping[str, Any]) -> str | None:
+    """The name under which a row holds its id; None where it has none."""
+    return next((name for name in IDS if not is_missing(row.get(name))), None)
+
+
+def prediction_of(row: Mapping[str, Any], *, alone: bool) -> str | None:
+    """The name under which a row holds its prediction; None where it holds none.
+
+    Args:
+        alone: the references stand in the same file.
+
+    Raises:
+        Ambiguous: several predictions, or a text that is the question.
+    """
+    if (named := _only(row, PREDICTIONS, "predictions")) is not None:
+        return named
+    there = [name for name in EITHER_PREDICTION if name in row]
+    if not there:
+        return None
+    answered = any(name in row for name in OF_ANSWERS)
+    if there[0] == "text" and not answered:
+        text = row["text"]
+        if isinstance(text, str) and _QUESTION.match(text):
+            raise Ambiguous(
+                f"`text` is a question ({text[:60]!r}) and no field holds a prediction; the line "
+                "looks like an example" + ("" if alone else ". Are the files swapped?")
+            )
+        others = [name for name in there[1:] if not is_missing(row[name])]
+        if others and not alone:
+            raise Ambiguous(f"`text` and `{others[0]}`: which one is the prediction?")
+    return there[0]
+
+
+def reference_of(row: Mapping[str, Any], *, taken: str | None = None) -> str | None:
+    """The name under which a row holds its reference; None where it holds none.
+
+    Args:
+        taken: the name of the row's prediction, where both stand in one row; then `text` is none.
+
+    Raises:
+        Ambiguous: several references, or a row that is a prediction or a question without one.
+    """
+    if (named := _only(row, REFERENCES, "references")) is not None:
+        return named
+    for name in EITHER_REFERENCE:
+        if name not in row or name == taken or (taken is not None and name == "text"):
+            continue
+        if name == "text":
+            _refuse_other_texts(row)
+        return name
+    return None
+
+
+def _refuse_other_texts(row: Mapping[str, Any]) -> None:
+    """`text` is a reference only where nothing says that it is an answer or a question."""
+    said = [name for name in (*PREDICTIONS, *OF_ANSWERS) if name in row]
+    if said:
+        raise Ambiguous(
+            f"no reference; `{said[0]}` says that the line is a prediction. Are the files swapped?"
+        )
+    text = row["text"]
+    if row.get("image") or (isinstance(text, str) and _QUESTION.match(text)):
+        raise Ambiguous("no reference; `text` is the question of an example")
+
+
+def _only(row: Mapping[str, Any], names: Sequence[str], what: str) -> str | None:
+    """The one of `names` that a row uses; one that is there but empty where all are."""
+    there = [name for name in names if name in row]
+    told = [name for name in there if not is_missing(row[name])]
+    if any(row[name] != row[told[0]] for name in told[1:]):
+        raise Ambiguous(f"several {what}: {listed(told)}")
+    return next(iter(told or there), None)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names as messages show them."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def known_predictions() -> str:
+    """The accepted names of a prediction, for messages."""
+    return listed((*PREDICTIONS, *EITHER_PREDICTION))
+
+
+def known_references() -> str:
+    """The accepted names of a reference, for messages."""
+    return listed((*REFERENCES, *EITHER_REFERENCE))
+
+
+NOT_OF_EXAMPLES = frozenset(
+    {*PREDICTIONS, *REFERENCES, *OF_ANSWERS, *PATIENT_FIELDS, "text", "error", "metadata"}
+)
+"""Fields of a row that say nothing about the study: an example made of the row is without them."""

@@ -1,0 +1,98 @@
+"""Ids of reports, studies and patients: one form of each, and where the data tells whose it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+PATIENT_FIELDS = ("subject_id", "patient_id", "deid_patient_id", "PatientID")
+"""Names of the patient, in the order in which they are read."""
+STUDY_FIELDS = ("study_id",)
+NOTHING = frozenset({"", "nan", "none", "null", "<na>", "nat"})
+"""What pandas and JSON writers leave where an id is missing."""
+LARGEST_WHOLE = 2**53
+"""Above this a float no longer holds every whole number."""
+
+_FLOAT_ID = re.compile(r"(\d+)\.0+")
+# files/p10/p10000032/s50414267/… of PhysioNet, with or without the folder of the group (p10).
+_PHYSIONET = re.compile(r"(?:^|[/\\])p(\d+)[/\\]s(\d+)(?=[/\\.]|$)")
+_PHYSIONET_PATIENT = re.compile(r"(?:^|[/\\])p(\d{8})(?=[/\\])")
+# train/patient42142/study5/… of CheXpert.
+_CHEXPERT = re.compile(r"(?:^|[/\\])(patient\d+)[/\\](study\d+)(?=[/\\.]|$)")
+# deid_png/<patient>/<accession>/studies/… of ReXGradient.
+_REXGRADIENT = re.compile(r"(?:^|[/\\])([^/\\]+)[/\\]([^/\\]+)[/\\]studies[/\\]")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a field holds nothing: null, or the NaN that pandas writes for it."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def as_id(value: Any) -> Any:
+    """An id as text: numbers as their digits, `10000032.0` as pandas writes it without its end.
+
+    Returns:
+        None where there is none; what can be no id (a list, a truth value) as it is.
+
+    Raises:
+        ValueError: a float that is no whole number, or too large for its last digits to be true.
+    """
+    if is_missing(value):
+        return None
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError(f"{value!r} is no id")
+        if abs(value) > LARGEST_WHOLE:
+            raise ValueError(f"the id {value!r} was made a float and has lost its last digits")
+        return str(int(value))
+    if isinstance(value, str):
+        text = value.strip()
+        return whole[1] if (whole := _FLOAT_ID.fullmatch(text)) else text
+    return value
+
+
+def known_id(value: Any) -> Any:
+    """`as_id`, with None for the words that stand where an id is missing."""
+    found = as_id(value)
+    return None if isinstance(found, str) and found.lower() in NOTHING else found
+
+
+def whose(fields: Mapping[str, Any], images: Sequence[Any] = ()) -> tuple[Any, Any]:
+    """The patient and the study of a record: from its fields, else from its first image's path.
+
+    Every reader and every record finds them here, so that a bootstrap resamples patients wherever
+    the data tells them.
+
+    Returns:
+        (subject_id, study_id), each None where neither tells it.
+
+    Raises:
+        ValueError: a field holds what can be no id.
+    """
+    subject = _first(fields, PATIENT_FIELDS)
+    study = _first(fields, STUDY_FIELDS)
+    if subject is None or study is None:
+        from_path = _of_path(next((one for one in images if isinstance(one, str)), ""))
+        subject = from_path[0] if subject is None else subject
+        study = from_path[1] if study is None else study
+    return subject, study
+
+
+def _first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((one for one in (known_id(fields.get(name)) for name in names) if one), None)
+
+
+def _of_path(path: str) -> tuple[str | None, str | None]:
+    if found := _PHYSIONET.search(path):
+        return found[1], found[2]
+    if found := _PHYSIONET_PATIENT.search(path):
+        return found[1], None
+    if found := _CHEXPERT.search(path):
+        return found[1], f"{found[1]}_{found[2]}"
+    if found := _REXGRADIENT.search(path):
+        return found[1], found[2]
+    return None, None

@@ -1,0 +1,288 @@
+"""Any file of texts as rows: JSONL, JSON, ReXrank's JSON, CSV, TSV, Parquet, a text a line."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.fields import (
+    EITHER_PREDICTION,
+    IDS,
+    PREDICTIONS,
+    REFERENCES,
+    identifier_of,
+    listed,
+    plain_name,
+)
+from libra_bench.core.files import iter_jsonl, listing, parse_json, parse_line, read_bytes
+from libra_bench.core.ids import is_missing
+from libra_bench.data.rexrank import identity, image_place
+
+STDIN = "-"
+PARQUET = b"PAR1"
+REXRANK = "rexrank"
+"""The field of a row that holds a study's own fields in ReXrank's JSON."""
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_NOTHING = ["", "nan", "NaN"]
+
+
+@dataclass
+class Rows:
+    """Rows of one file.
+
+    Attributes:
+        places: where each stands, for messages: `line 3`, `row 3`, `study 'x'`.
+        by_place: the rows have no ids and belong to those of the other file by their place.
+        sha256: of the file's bytes.
+    """
+
+    path: Path
+    places: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    by_place: bool = False
+    sha256: str = ""
+
+    def add(self, place: str, row: dict[str, Any]) -> None:
+        """One more row."""
+        self.places.append(place)
+        self.rows.append(row)
+
+
+def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -> Rows:
+    """A file's rows, its names of columns as `core.fields` writes them.
+
+    Args:
+        path: the file; `-` is standard input. What it holds is told by its end (`.csv`, `.tsv`,
+            `.parquet`, `.jsonl`, `.json`, `.txt`), else by how it begins.
+        role: `prediction` or `reference`: what a file holds whose texts have no name.
+        columns: our names of columns that the file calls otherwise.
+
+    Raises:
+        InputError: the file cannot be read, or holds no rows.
+    """
+    content = read_bytes(path) if path.is_file() else _piped(path)
+    rows = Rows(path, sha256=hashlib.sha256(content).hexdigest())
+    _fill(rows, content, role)
+    if not rows.rows:
+        raise InputError(f"{path}: no records in it")
+    _rename(rows, columns or {})
+    if all(identifier_of(row) is None for row in rows.rows):
+        rows.by_place = True
+        for number, row in enumerate(rows.rows, start=1):
+            row["question_id"] = str(number)
+    return rows
+
+
+@lru_cache(maxsize=4)
+def _piped(path: Path) -> bytes:
+    """What came through a pipe, which gives it once; the same file may be asked for twice."""
+    return sys.stdin.buffer.read() if str(path) == STDIN else read_bytes(path)
+
+
+def _fill(rows: Rows, content: bytes, role: str) -> None:
+    suffix = rows.path.suffix.lower()
+    if suffix == ".parquet" or content.startswith(PARQUET):
+        _parquet(rows, content)
+        return
+    if suffix in DELIMITERS:
+        _table(rows, content, DELIMITERS[suffix])
+        return
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{rows.path}: not UTF-8 text (byte {error.start})") from None
+    start = text.lstrip()[:1]
+    if suffix in (".jsonl", ".ndjson"):
+        _lines_of_json(rows, text)
+    elif suffix == ".txt":
+        _lines(rows, text, role)
+    elif suffix == ".json" or start in ("{", "["):
+        if start == "{" and _first_line_is_a_record(rows.path, text):
+            _lines_of_json(rows, text)
+        else:
+            _json(rows, parse_json(rows.path, content), role)
+    elif (delimiter := _delimiter(text)) is not None:
+        _table(rows, content, delimiter)
+    else:
+        _lines(rows, text, role)
+
+
+def _first_line_is_a_record(path: Path, text: str) -> bool:
+    """Whether an object that begins a file is one line of JSONL rather than the whole of it."""
+    first = next(line for line in text.splitlines() if line.strip())
+    try:
+        value = parse_line(path, 1, first)
+    except InputError:
+        return False
+    return (
+        bool(value)
+        and not all(isinstance(one, dict) for one in value.values())
+        and (any(name in value for name in (*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION)))
+    )
+
+
+def _delimiter(text: str) -> str | None:
+    """What separates the columns of a table without a telling name; None where it is no table."""
+    header = text.partition("\n")[0]
+    known = {*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION}
+    for delimiter in ("\t", ",", ";"):
+        names = {plain_name(name.strip('"\r')) for name in header.split(delimiter)}
+        if len(names) > 1 and names & known:
+            return delimiter
+    return None
+
+
+def _lines_of_json(rows: Rows, text: str) -> None:
+    for number, value in iter_jsonl(rows.path, io.StringIO(text)):
+        rows.add(f"line {number}", value)
+
+
+def _lines(rows: Rows, text: str, role: str) -> None:
+    lines = text.split("\n")
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, start=1):
+        rows.add(f"line {number}", {role: line.rstrip("\r")})
+
+
+def _json(rows: Rows, value: Any, role: str) -> None:
+    if isinstance(value, dict) and value:
+        for key, row in value.items():
+            place = f"study {key!r}"
+            if isinstance(row, str):
+                rows.add(place, {"question_id": key, role: row})
+            elif isinstance(row, dict):
+                rows.add(place, _study(rows.path, place, key, row))
+            else:
+                raise InputError(f"{rows.path}, {place}: an object or a text was expected")
+        return
+    if not isinstance(value, list):
+        raise InputError(
+            f"{rows.path}: a list of objects, or ReXrank's {{id: {{…}}}}, was expected"
+        )
+    faults = []
+    for number, row in enumerate(value):
+        if isinstance(row, dict) and "conversations" not in row:
+            rows.add(f"object {number}", row)
+        else:
+            faults.append(f"object {number}: an object with texts was expected")
+    if faults:
+        raise InputError(f"{rows.path}: {listing(faults)}")
+
+
+def _study(path: Path, place: str, key: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A study of ReXrank's predictions JSON; its own fields stay together for the leaderboard."""
+    try:
+        subject, study = identity(key, row)
+    except ValueError as error:
+        raise InputError(f"{path}, {place}: {error}") from None
+    own = {name: value for name, value in row.items() if name not in PREDICTIONS}
+    fields = {"question_id": key, **row, "subject_id": subject, "study_id": study}
+    images = [image_place(row["key_image_path"])] if row.get("key_image_path") else []
+    return {**fields, "image": images, **({REXRANK: own} if _is_rexrank(row) else {})}
+
+
+def _is_rexrank(row: Mapping[str, Any]) -> bool:
+    return "section_findings" in row or "section_impression" in row
+
+
+def _table(rows: Rows, content: bytes, delimiter: str) -> None:
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    faults: list[str] = []
+
+    def uneven(row: arrow.InvalidRow) -> str:
+        faults.append(f"row {row.number}: {row.actual_columns} fields, not {row.expected_columns}")
+        return "skip"
+
+    if not content.strip():
+        return
+    try:
+        header = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").readline()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{rows.path}: not UTF-8 text (byte {error.start})") from None
+    names = [name.strip().strip('"') for name in header.split(delimiter)]
+    try:
+        table = arrow.read_csv(
+            io.BytesIO(content),
+            read_options=arrow.ReadOptions(use_threads=False),
+            parse_options=arrow.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=uneven
+            ),
+            convert_options=arrow.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                # pandas writes a missing text as nothing and an empty one as two quotes.
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=_NOTHING,
+            ),
+        )
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{rows.path}: not a CSV table ({str(error).splitlines()[0]})") from None
+    if faults:
+        raise InputError(f"{rows.path}: {listing(faults)}")
+    _of_arrow(rows, table, first=2)
+
+
+def _parquet(rows: Rows, content: bytes) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"{rows.path}: not a Parquet table ({str(error).splitlines()[0]})"
+        ) from None
+    _of_arrow(rows, table, first=0)
+
+
+def _of_arrow(rows: Rows, table: Any, first: int) -> None:
+    import pyarrow as pa
+
+    names = table.column_names
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{rows.path}: several columns {listed(repeated)}")
+    try:
+        values = table.to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{rows.path}: cannot be read ({error})") from None
+    for number, row in enumerate(values, start=first):
+        rows.add(f"row {number}", {plain_name(name): value for name, value in row.items()})
+
+
+def _rename(rows: Rows, columns: Mapping[str, str]) -> None:
+    """Give the columns that the user named our names; others of the same kind go."""
+    kinds: dict[str, Sequence[str]] = {
+        "prediction": PREDICTIONS,
+        "reference": REFERENCES,
+        "question_id": ("question_id",),
+    }
+    for ours, theirs in columns.items():
+        for row in rows.rows:
+            there = next((name for name in (theirs, plain_name(theirs)) if name in row), None)
+            if there is None:
+                continue
+            value = row[there]
+            for name in kinds.get(ours, (ours,)):
+                row.pop(name, None)
+            row[ours] = value
+
+
+def column_names(rows: Rows) -> list[str]:
+    """All names of the rows, in the order in which they come."""
+    return list(dict.fromkeys(name for row in rows.rows for name in row))
+
+
+def as_text(value: Any) -> Any:
+    """A text that stands alone in a list, as captioning tools write references, as itself."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        return as_text(value[0])
+    return None if is_missing(value) else value

@@ -9,12 +9,7 @@ from dataclasses import dataclass, field
 from libra_bench.core.errors import InputError
 from libra_bench.core.records import Example, Prediction
 from libra_bench.generation.log import PredictionLog
-from libra_bench.generation.system import System, failed
-
-# What a single study can raise (a broken image, a device out of memory) without the whole run
-# being wrong. What decoders and tokenizers raise is an InputError by the time it comes here. A
-# programming error is none of these and stops the run, and so does a file that cannot be written.
-STUDY_ERRORS = (InputError, RuntimeError, ValueError, MemoryError)
+from libra_bench.generation.system import System, answer
 
 
 @dataclass
@@ -87,19 +82,6 @@ class Driver:
             self.on_progress(progress)
 
         for start in range(0, len(waiting), self.system.chunk):
-            self._answer(waiting[start : start + self.system.chunk], emit)
+            chunk = waiting[start : start + self.system.chunk]
+            answer(self.system, chunk, emit, self.log.predictions)
         return progress
-
-    def _answer(self, chunk: Sequence[Example], emit: Callable[[Prediction], None]) -> None:
-        try:
-            self.system.generate(chunk, emit)
-            return
-        except STUDY_ERRORS as error:
-            missing = [one for one in chunk if one.question_id not in self.log.predictions]
-            if len(chunk) == 1:
-                for example in missing:
-                    emit(failed(example, self.system, error))
-                return
-        # One study may have brought the others down with it: each is tried again alone.
-        for example in missing:
-            self._answer([example], emit)

@@ -34,7 +34,7 @@ class Meteor(MeanMetric):
         self._clean = CLEANINGS[cleaning]
 
     def missing(self) -> list[MissingResourceError]:
-        return gaps(wordnet)
+        return gaps(wordnet, word_tokeniser)
 
     def settings(self) -> Mapping[str, str]:
         return {

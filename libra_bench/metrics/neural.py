@@ -111,6 +111,10 @@ def load_tokenizer(folder: Path, config: Any = None) -> Any:
         raise InputError(f"{folder}: the tokenizer has {len(words)} words of {rows}")
     if tokenizer.pad_token_id is None:
         raise InputError(f"{folder}: the tokenizer has no padding token")
+    # Models of BERT's family were all taught with frames; others are read as their files say.
+    frame = {tokenizer.cls_token_id, tokenizer.sep_token_id}
+    if tokenizer.cls_token == "[CLS]" and not frame <= set(tokenizer("a")["input_ids"]):
+        raise InputError(f"{folder}: the tokenizer does not frame texts by its special tokens")
     return tokenizer
 
 

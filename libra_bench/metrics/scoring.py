@@ -93,10 +93,11 @@ def score_texts(
         progress(metric.name)
         try:
             metric.check()
+            # Damage is found where weights are loaded, which nothing but scoring does.
+            report = metric.score(predictions, references)
         except MissingResourceError as gap:
             scores.not_scored[metric.name] = {"reason": gap.what, "mend": gap.mend}
             continue
-        report = metric.score(predictions, references)
         scores.per_report[metric.name] = report
         values = metric.aggregate(report)
         bounds = bounds_of(metric, report, resampled, trials=trials, seed=seed, level=level)

@@ -14,7 +14,8 @@ from libra_bench.metrics.radgraph.archive import (
     find_encoder,
     read_archive,
 )
-from libra_bench.metrics.radgraph.model import Model, Relation, Span
+from libra_bench.metrics.radgraph.heads import Relation, Span
+from libra_bench.metrics.radgraph.model import Model
 from libra_bench.metrics.radgraph.words import words
 from libra_bench.metrics.resources import fingerprint, using
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import load
@@ -113,26 +114,40 @@ def evaluate(
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
-    folder = begin(path, arguments=arguments, resolved=resolved)
-    try:
-        folder.write_examples(cohort.examples, cohort.sources)
-        folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
-        folder.update(seeds={"scoring": settings.scoring.seed})
-        _generate(system, cohort.examples, folder, watch)
-        with watch.step("scoring") as part:
-            summary = score_run(folder, settings.scoring, facts=_facts(resolved), on_step=part)
-        from libra_bench.report.render import render
+    RunFolder.check_output(path, resume=resume)
+    private_folder(path)
+    with sole_writer(path):
+        folder = begin(path, arguments=arguments, resolved=resolved)
+        with _told(folder):
+            folder.write_examples(cohort.examples, cohort.sources)
+            folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
+            folder.update(seeds={"scoring": settings.scoring.seed})
+            _generate(system, cohort.examples, folder, watch)
+            with watch.step("scoring") as part:
+                summary = score_run(folder, settings.scoring, facts=_facts(resolved), on_step=part)
+            from libra_bench.report.render import render
 
-        with watch.step("writing the report"):
+            with watch.step("writing the report"):
+                pages = render(folder.path, ["html", "md"])
+            # Last: whoever reads this finds everything.
             folder.set_status("finished")
-            pages = render(folder.path, ["html", "md"])
+    return Outcome(folder, summary, pages)
+
+
+@contextmanager
+def _told(folder: RunFolder) -> Iterator[None]:
+    """The folder says how work in it ended, as far as it can still be written."""
+    try:
+        yield
     except KeyboardInterrupt:
-        folder.set_status("cancelled")
+        with suppress(OSError):
+            folder.set_status("cancelled")
         raise
     except Exception as error:
-        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        # A full disk takes no status either; what it was that went wrong is told all the same.
+        with suppress(OSError):
+            folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
-    return Outcome(folder, summary, pages)
 
 
 def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from libra_bench.model.configuration import LibraConfig, read_config
 from libra_bench.model.conversation import IMAGE_TAG, Conversation, conversation
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.lora import PREFIX, merge_adapter
+from libra_bench.model.parts import part_hashes
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import Tokenizer, encode_with_image, load_tokenizer
 from libra_bench.model.weights import fingerprint, read_folder, read_weights, weight_files
@@ -35,6 +36,7 @@ class LoadedModel:
     Attributes:
         trained: False for random weights.
         weights_sha256: over the weight files; `random` without any.
+        parts: hashes of whatever else decides an answer: settings, tower, tokenizer.
     """
 
     model: LibraModel
@@ -45,6 +47,7 @@ class LoadedModel:
     trained: bool
     weights_sha256: str
     eos_token_ids: Sequence[int]
+    parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> LibraConfig:
@@ -76,6 +79,7 @@ class LoadedModel:
             "conv_mode": self.conversation.name,
             "parameters": sum(one.numel() for one in self.model.parameters()),
             "weights_sha256": self.weights_sha256,
+            "parts_sha256": self.parts,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.language_model.config._attn_implementation,
@@ -139,6 +143,7 @@ def load_model(
         trained=config.trained and not random_weights,
         weights_sha256=fingerprint(files) if files else "random",
         eos_token_ids=_end_tokens(model.language_model, tokenizer, chosen, model_base or folder),
+        parts=part_hashes(folder, model_base, tower),
     )
 
 

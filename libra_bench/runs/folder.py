@@ -13,6 +13,7 @@ from typing import Any, Literal
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import (
     dump_record,
+    is_leftover,
     read_json,
     read_records,
     sha256_of,
@@ -20,6 +21,7 @@ from libra_bench.core.files import (
     write_atomic,
     write_json,
 )
+from libra_bench.core.outputs import check_folder, holds_something, private_folder
 from libra_bench.core.records import Example, Prediction
 from libra_bench.runs import environment
 
@@ -58,8 +60,9 @@ class RunFolder:
         """
         cls.check_output(path)
         folder = cls(path)
-        path.mkdir(parents=True, exist_ok=True)
+        private_folder(path)
         now = _now()
+        start = _start(arguments)
         folder.write_manifest(
             {
                 "format": FORMAT,
@@ -68,11 +71,9 @@ class RunFolder:
                 "created": now,
                 "updated": now,
                 "error": None,
-                "arguments": arguments,
+                **start,
                 "resolved": resolved,
-                "versions": environment.versions(),
-                "source": environment.commit(),
-                "machine": environment.machine(),
+                "starts": [{"time": now, **start}],
                 "hashes": {},
                 "seeds": {},
             }
@@ -87,9 +88,10 @@ class RunFolder:
             InputError: the folder holds something already; with `resume`, something else.
         """
         begun = (path / "manifest.json").exists()
+        check_folder(path)
         if resume and begun:
             return
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if holds_something(path):
             hint = "--resume continues it, " if begun else ""
             raise InputError(f"{path} is not empty: {hint}another --output keeps it")
 
@@ -128,8 +130,21 @@ class RunFolder:
                 f"{path}: holds a run with other settings ({'; '.join(differing)}); "
                 "choose another --output"
             )
-        folder.update(status="started", error=None)
+        manifest, start = folder.manifest(), _start(arguments)
+        # What was said of the first start alone counts for the folder no more; `starts` keeps it.
+        first = {name: manifest.get(name) for name in start}
+        starts = manifest.get("starts") or [{"time": manifest.get("created"), **first}]
+        again = {"status": "started", "error": None, "updated": _now(), **start}
+        again["starts"] = [*starts, {"time": again["updated"], **start}]
+        folder.write_manifest({**manifest, **again})
+        folder.clear_leftovers()
         return folder
+
+    def clear_leftovers(self) -> None:
+        """Take away what a kill left half-written; for the one process that writes here."""
+        for path in self.path.glob(".*.part"):
+            if is_leftover(path):
+                path.unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any]:
         """The manifest as it stands."""
@@ -209,6 +224,16 @@ class RunFolder:
         if not isinstance(value, dict):
             raise InputError(f"{self.summary_file}: a JSON object was expected")
         return value
+
+
+def _start(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What one start of a run ran with and on."""
+    return {
+        "arguments": arguments,
+        "versions": environment.versions(),
+        "source": environment.commit(),
+        "machine": environment.machine(),
+    }
 
 
 def _now() -> str:

@@ -13,12 +13,14 @@ from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import load
+from libra_bench.data.texts import cohort_of
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
+from libra_bench.generation.foreign import ForeignSystem
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
-from libra_bench.runs.scoring import ScoringSettings, check_subgroups, score_run
+from libra_bench.runs.scoring import ScoringSettings, check_subgroups, match, score_run
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Settings:
     system: SystemSettings
     scoring: ScoringSettings
     data: str = "synthetic"
+    """A data spec; empty for the references in or beside the file of predictions."""
+    references: Path | None = None
+    """Beside a file of predictions, and in place of `data`."""
     split: str = "test"
     section: str = "findings"
     limit: int | None = None
@@ -97,46 +102,80 @@ def evaluate(
     RunFolder.check_output(path, resume=resume)
     settings.system.check()
     with watch.step("reading the data"):
-        cohort = load(
-            settings.data,
-            split=settings.split,
-            prior_policy=settings.prior_policy,
-            section=settings.section,
-            limit=settings.limit,
-        )
+        cohort = _cohort(settings)
     for note in cohort.notes:
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
     check_subgroups(cohort.examples, settings.scoring.subgroups)
+    if not any(example.reference.strip() for example in cohort.examples):
+        where = settings.data or cohort.spec
+        raise InputError(f"{where}: no example has a reference, so nothing could be scored")
     with watch.step(f"loading {settings.system.model}"):
         system = create_system(settings.system, cohort)
+    if isinstance(system, ForeignSystem):
+        system.check(cohort.examples)
+        for note in system.notes:
+            watch.note(note)
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
     RunFolder.check_output(path, resume=resume)
     private_folder(path)
     with sole_writer(path):
+        # A start that is refused leaves the folder as it was.
+        RunFolder(path).require_examples(cohort.examples)
         folder = begin(path, arguments=arguments, resolved=resolved)
-        with _told(folder):
+        with _accounted(folder):
             folder.write_examples(cohort.examples, cohort.sources)
             folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
             folder.update(seeds={"scoring": settings.scoring.seed})
             _generate(system, cohort.examples, folder, watch)
-            with watch.step("scoring") as part:
-                summary = score_run(folder, settings.scoring, facts=_facts(resolved), on_step=part)
-            from libra_bench.report.render import render
+            return _score(folder, settings.scoring, watch)
 
-            with watch.step("writing the report"):
-                pages = render(folder.path, ["html", "md"])
-            # Last: whoever reads this finds everything.
-            folder.set_status("finished")
+
+def rescore(
+    path: Path, changes: Mapping[str, Any] | None = None, *, observer: Observer | None = None
+) -> Outcome:
+    """Score what a run folder holds once more, and write its pages again.
+
+    Args:
+        changes: fields of `ScoringSettings` that differ from those the run was scored with.
+
+    Raises:
+        InputError: no run folder, settings that cannot be used, reports that an interrupted run
+            has not written yet; nothing was changed.
+    """
+    watch = observer or Silence()
+    folder = RunFolder.open(path)
+    recorded = folder.manifest()["arguments"].get("scoring", {})
+    scoring = ScoringSettings(**{**recorded, **(changes or {})})
+    scoring.check()
+    examples = folder.examples()
+    check_subgroups(examples, scoring.subgroups)
+    match(examples, folder.predictions())
+    with sole_writer(path), _accounted(folder):
+        folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})
+        return _score(folder, scoring, watch)
+
+
+def _score(folder: RunFolder, scoring: ScoringSettings, watch: Observer) -> Outcome:
+    """The last two steps: figures, then pages."""
+    from libra_bench.report.render import render
+
+    facts = _facts(folder.manifest()["resolved"])
+    with watch.step("scoring") as part:
+        summary = score_run(folder, scoring, facts=facts, on_step=part)
+    with watch.step("writing the report"):
+        pages = render(folder.path, ["html", "md"])
+    # Last: whoever reads this finds everything.
+    folder.set_status("finished")
     return Outcome(folder, summary, pages)
 
 
 @contextmanager
-def _told(folder: RunFolder) -> Iterator[None]:
-    """The folder says how work in it ended, as far as it can still be written."""
+def _accounted(folder: RunFolder) -> Iterator[None]:
+    """The folder's status tells how the work inside ended, whatever ended it."""
     try:
         yield
     except KeyboardInterrupt:
@@ -148,6 +187,22 @@ def _told(folder: RunFolder) -> Iterator[None]:
         with suppress(OSError):
             folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
+
+
+def _cohort(settings: Settings) -> Cohort:
+    if not settings.data and settings.system.predictions is not None:
+        cohort = cohort_of(
+            settings.system.predictions, settings.references, settings.system.columns
+        )
+        cohort.examples = cohort.examples[: settings.limit]
+        return cohort
+    return load(
+        settings.data,
+        split=settings.split,
+        prior_policy=settings.prior_policy,
+        section=settings.section,
+        limit=settings.limit,
+    )
 
 
 def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:
@@ -164,7 +219,7 @@ def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, A
         "model_id": system.model_id,
         "trained": system.trained,
         "system": system.describe(),
-        "data": settings.data,
+        "data": settings.data or cohort.spec,
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "dropped": len(cohort.dropped),

@@ -77,6 +77,8 @@ def table(
 
 def summary_table(summary: dict[str, Any]) -> None:
     """The figures of a summary on stdout, with what stands beside them."""
+    from libra_bench.runs.scoring import resampling
+
     rows = []
     for figure in summary["metrics"].values():
         low, high = figure.get("low"), figure.get("high")
@@ -91,11 +93,7 @@ def summary_table(summary: dict[str, Any]) -> None:
         title = f"{run['model_id']} on {run['cohort']}{untrained}"
     if rows:
         table(("metric", "value", "95 % interval", "scored", "unscored"), rows, title)
-        drawn = summary["resampled"]
-        say(
-            f"intervals: {drawn['interval']} over {drawn['count']:,} {drawn['unit']}, "
-            f"{drawn['trials']:,} trials"
-        )
+        say(f"intervals: {resampling(summary['resampled'])}")
     for name, gap in summary["not_scored"].items():
         warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
     for note in summary["notes"]:

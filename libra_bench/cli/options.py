@@ -13,13 +13,14 @@ from libra_bench.core.errors import InputError
 Model = Annotated[
     str, typer.Option(help="A name from `libra-bench models`, or a checkpoint folder.")
 ]
-Data = Annotated[
-    str,
-    typer.Option(
-        metavar="SPEC",
-        help="synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
-        "(or Libra's training JSON), parquet:DIR.",
-    ),
+_DATA = (
+    "synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
+    "(or Libra's training JSON), parquet:DIR, r2gen:FILE.json, chexpert-plus:FILE.csv, "
+    "rexgradient:FILE.json, padchest-gr:FILE.json"
+)
+Data = Annotated[str, typer.Option(metavar="SPEC", help=f"{_DATA}.")]
+OptionalData = Annotated[
+    str | None, typer.Option(metavar="SPEC", help=f"{_DATA}. If unset, synthetic.")
 ]
 
 

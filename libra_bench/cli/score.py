@@ -3,60 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json, steps_progress, summary_table, warn
+from libra_bench.cli.console import print_json, say, steps_progress, summary_table, warn
 from libra_bench.cli.run import stop_unscored
+from libra_bench.core.errors import InputError
 
 
 def score(
     predictions: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Predictions: JSONL (Libra's answers too), ReXrank's JSON, CSV, TSV, Parquet, "
             "or a text a line; `-` is standard input."
         ),
-    ],
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run folder instead: score it again, as it was or as named here."),
+    ] = None,
     metrics: options.Metrics = None,
     references: Annotated[
         Path | None,
         typer.Option(help="References where they stand in a file of their own, matched by id."),
     ] = None,
     columns: options.Columns = None,
-    profile: options.Profile = "libra",
+    profile: Annotated[
+        str | None,
+        typer.Option(help="libra (the default), coco or rexrank; of a run its own if unset."),
+    ] = None,
     metric_option: options.MetricOption = None,
     per_report: Annotated[
         Path | None, typer.Option(help="Write a row a report to this Parquet file.")
     ] = None,
     subgroups: options.Subgroups = None,
-    trials: options.Trials = 1000,
-    seed: options.Seed = 0,
+    trials: Annotated[int | None, typer.Option(help="Bootstrap trials; 1,000.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the resampling; 0.", min=0)] = None,
     allow_unscored: options.AllowUnscored = False,
     json: options.Json = False,
 ) -> None:
     """Score predictions against references, with intervals and signatures."""
-    from libra_bench.core.files import write_atomic
-    from libra_bench.data.texts import read_pairs
-    from libra_bench.runs.scoring import ScoringSettings, evaluate
-
-    settings = ScoringSettings(
-        metrics=options.chosen(metrics, "--metrics"),
-        profile=profile,
-        options=options.metric_options(metric_option),
-        subgroups=options.chosen(subgroups, "--subgroups"),
-        trials=trials,
-        seed=seed,
-    )
-    settings.check()
-    examples, answers = read_pairs(predictions, references, options.columns(columns))
-    with steps_progress("scoring") as show:
-        result = evaluate(examples, answers, settings, show)
-    if per_report is not None:
-        write_atomic(per_report, result.frame.to_parquet(index=False))
-    summary = {"n": len(examples), "profile": profile, **result.summary()}
+    asked: dict[str, Any] = {
+        "metrics": options.chosen(metrics, "--metrics"),
+        "profile": profile,
+        "options": options.metric_options(metric_option) or None,
+        "subgroups": options.chosen(subgroups, "--subgroups"),
+        "trials": trials,
+        "seed": seed,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    if (predictions is None) == (run is None):
+        raise InputError("name either --predictions FILE or --run DIR")
+    if predictions is not None:
+        summary = _texts(predictions, references, options.columns(columns), per_report, given)
+    elif run is not None:
+        if references or columns or per_report:
+            raise InputError(
+                "--run takes no --references, --columns or --per-report: a run folder holds its "
+                "own references, and scores.parquet is a row a report"
+            )
+        summary = _run_folder(run, given)
     if json:
         print_json(summary)
         for name, gap in summary["not_scored"].items():
@@ -64,4 +73,35 @@ def score(
     else:
         summary_table(summary)
     if not allow_unscored:
-        stop_unscored(summary, settings.metrics)
+        stop_unscored(summary, asked["metrics"])
+
+
+def _texts(
+    predictions: Path,
+    references: Path | None,
+    columns: dict[str, str],
+    per_report: Path | None,
+    given: dict[str, Any],
+) -> dict[str, Any]:
+    from libra_bench.core.files import write_atomic
+    from libra_bench.data.texts import read_pairs
+    from libra_bench.runs.scoring import ScoringSettings, evaluate
+
+    settings = ScoringSettings(**given)
+    settings.check()
+    examples, answers = read_pairs(predictions, references, columns)
+    with steps_progress("scoring") as show:
+        result = evaluate(examples, answers, settings, show)
+    if per_report is not None:
+        write_atomic(per_report, result.frame.to_parquet(index=False))
+    return {"n": len(examples), "profile": settings.profile, **result.summary()}
+
+
+def _run_folder(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    from libra_bench.cli.run import Console
+    from libra_bench.pipeline import rescore
+
+    outcome = rescore(path, given, observer=Console())
+    for page in outcome.pages:
+        say(f"wrote {page}")
+    return outcome.summary

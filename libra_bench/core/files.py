@@ -227,6 +227,9 @@ def read_records(
         except ValidationError as error:
             faults += [f"line {number} (id {identifier!r}): {fault}" for fault in explain(error)]
             continue
+        except (ValueError, RecursionError) as error:
+            faults.append(f"line {number} (id {identifier!r}): {error}")
+            continue
         key = str(getattr(parsed, "question_id", number))
         if key in seen:
             faults.append(f"line {number}: duplicate id {key!r}, first on line {seen[key]}")

@@ -76,6 +76,13 @@ def holds_something(folder: Path) -> bool:
     return folder.exists() and any(not is_leftover(one) for one in folder.iterdir())
 
 
+def clear_leftovers(folder: Path) -> None:
+    """Take away what a kill left half-written; for the one process that writes there."""
+    for path in folder.glob(".*.part"):
+        if is_leftover(path):
+            path.unlink(missing_ok=True)
+
+
 def require_empty(folder: Path, hint: str = "", inputs: Iterable[Path | None] = ()) -> None:
     """Refuse a folder that is not empty or absent.
 

@@ -16,6 +16,7 @@ from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.records import Example
 from libra_bench.data.pairing import FRONTAL, POLICIES, pair, with_paths
 from libra_bench.data.prompts import question
+from libra_bench.data.reporting import absent, reference_of
 from libra_bench.data.reports import decode
 from libra_bench.data.sections import is_special, parse
 from libra_bench.data.tables import read_images, read_normal
@@ -222,19 +223,21 @@ def _sections(row: dict[str, Any], choice: Choice, read: ReadReport) -> dict[str
         sections = parse(decode(content, name))
     except InputError as error:
         return str(error)
-    return sections if sections.get(choice.section) else f"no {choice.section} in its report"
+    told = reference_of(sections, choice.section)
+    return sections if told else f"{absent(choice.section)} in its report"
 
 
 def _example(
     row: dict[str, Any], images: list[str], sections: dict[str, str], choice: Choice
 ) -> Example:
+    texts = {name: " ".join(text.split()) for name, text in sections.items()}
     return Example.model_validate(
         {
-            **{name: " ".join(text.split()) for name, text in sections.items()},
+            **texts,
             "question_id": row["dicom_id"],
             "image": images,
             "text": question(sections, choice.section),
-            "reference": " ".join(sections[choice.section].split()),
+            "reference": reference_of(texts, choice.section),
             "subject_id": row["subject_id"],
             "study_id": row["study_id"],
             "split": row["split"],

@@ -11,6 +11,7 @@ from libra_bench.core.names import unknown_name
 from libra_bench.data.cohort import Cohort
 from libra_bench.generation.baseline import BaselineSystem
 from libra_bench.generation.engines import ENGINES
+from libra_bench.generation.foreign import ForeignSystem
 from libra_bench.generation.protocols import Decoding, protocol
 from libra_bench.generation.system import System
 from libra_bench.model import zoo
@@ -38,6 +39,10 @@ class SystemSettings:
     image_root: Path | None = None
     corpus: str | None = None
     """Training reports for `indication-retrieval`, as a data spec."""
+    predictions: Path | None = None
+    """Somebody else's texts, which answer in place of a model."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Our names of the columns that the file of predictions calls otherwise."""
 
     def check(self) -> None:
         """Refuse wrong names and missing weights before any data is read.
@@ -46,6 +51,8 @@ class SystemSettings:
             InputError: an unknown model, engine or protocol, or settings that contradict.
             MissingResourceError: a named model whose weights are not on this machine.
         """
+        if self.predictions is not None:
+            return
         if self.engine not in ENGINES:
             raise unknown_name("engine", self.engine, ENGINES)
         self.decoding()
@@ -91,6 +98,8 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
         InputError: an unknown name, settings that do not fit, weights that are not there.
     """
     settings.check()
+    if settings.predictions is not None:
+        return ForeignSystem.load(settings.predictions, settings.columns)
     if settings.is_baseline:
         return _baseline(settings, cohort)
     from libra_bench.generation.libra import LibraSystem

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from libra_bench.metrics.signatures import signature_from
 from libra_bench.stats.clusters import Floats, scored_rows
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -140,8 +141,9 @@ class Metric(ABC):
 
     def signature(self, n: int) -> str:
         """Everything that the figure depends on, in one line, after sacrebleu's manner."""
-        parts = {"metric": self.name, "version": self.version, **self.settings(), "n": str(n)}
-        return "|".join(f"{key}:{value}" for key, value in parts.items())
+        return signature_from(
+            {"metric": self.name, "version": self.version, **self.settings(), "n": n}
+        )
 
 
 def _whole(text: str) -> str:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import (
     dump_record,
-    is_leftover,
     read_json,
     read_records,
     sha256_of,
@@ -21,7 +20,12 @@ from libra_bench.core.files import (
     write_atomic,
     write_json,
 )
-from libra_bench.core.outputs import check_folder, holds_something, private_folder
+from libra_bench.core.outputs import (
+    check_folder,
+    clear_leftovers,
+    holds_something,
+    private_folder,
+)
 from libra_bench.core.records import Example, Prediction
 from libra_bench.runs import environment
 
@@ -61,6 +65,7 @@ class RunFolder:
         cls.check_output(path)
         folder = cls(path)
         private_folder(path)
+        clear_leftovers(path)
         now = _now()
         start = _start(arguments)
         folder.write_manifest(
@@ -137,14 +142,8 @@ class RunFolder:
         again = {"status": "started", "error": None, "updated": _now(), **start}
         again["starts"] = [*starts, {"time": again["updated"], **start}]
         folder.write_manifest({**manifest, **again})
-        folder.clear_leftovers()
+        clear_leftovers(path)
         return folder
-
-    def clear_leftovers(self) -> None:
-        """Take away what a kill left half-written; for the one process that writes here."""
-        for path in self.path.glob(".*.part"):
-            if is_leftover(path):
-                path.unlink(missing_ok=True)
 
     def manifest(self) -> dict[str, Any]:
         """The manifest as it stands."""
@@ -186,14 +185,9 @@ class RunFolder:
         Raises:
             InputError: a resumed run was begun with other examples.
         """
+        self.require_examples(examples)
         text = "".join(dump_record(example) for example in examples)
         digest = sha256_of_text(text)
-        known = self.manifest()["hashes"].get("examples")
-        if known not in (None, digest):
-            raise InputError(
-                f"{self.path}: the data has changed since the run was begun; "
-                "choose another --output"
-            )
         write_atomic(self.examples_file, text)
         prompts = "\n".join(example.text for example in examples)
         self.update(
@@ -203,6 +197,21 @@ class RunFolder:
                 "data": {source.name: sha256_of(source) for source in sources},
             }
         )
+
+    def require_examples(self, examples: list[Example]) -> None:
+        """Refuse other examples than the run was begun with.
+
+        Raises:
+            InputError: as it says; nothing was changed.
+        """
+        known = self.manifest()["hashes"].get("examples") if self.manifest_file.exists() else None
+        if known is None:
+            return
+        if known != sha256_of_text("".join(dump_record(example) for example in examples)):
+            raise InputError(
+                f"{self.path}: the data has changed since the run was begun; "
+                "choose another --output"
+            )
 
     def examples(self) -> list[Example]:
         """The examples of the run."""

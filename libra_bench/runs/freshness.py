@@ -30,9 +30,9 @@ def require_finished(folder: RunFolder) -> None:
     if status in UNFINISHED:
         cause = f" ({manifest['error']})" if manifest.get("error") else ""
         raise InputError(
-            f"{folder.path}: its status is {status!r}{cause}; "
-            f"`libra-bench run --resume --output {folder.path}` finishes it, "
-            f"`libra-bench score --run {folder.path}` scores what it has"
+            f"{folder.path}: its status is {status!r}{cause}; `libra-bench run --resume` with its "
+            f"--output finishes it, and where all its reports are written "
+            f"`libra-bench score --run {folder.path}` scores them"
         )
 
 

@@ -11,6 +11,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_atomic, write_json
 from libra_bench.core.identity import set_hash, text_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.metrics.signatures import UNKNOWN, signature_from
 from libra_bench.runs import forms
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.unscored import refuse_nothing
@@ -232,6 +233,14 @@ def patients_of(examples: Sequence[Example]) -> Clusters:
     )
 
 
+def resampling(drawn: Mapping[str, Any]) -> str:
+    """What a summary's `resampled` says, in words."""
+    if drawn["count"] < 2:
+        return f"none, because all reports are of one {drawn['unit'].removesuffix('s')}"
+    trials = f"{drawn['trials']:,} trials"
+    return f"{drawn['interval']} over {drawn['count']:,} {drawn['unit']}, {trials}"
+
+
 def hashes_of(frame: pd.DataFrame) -> dict[str, str]:
     """What a frame of scores belongs to: its `cohort` (ids, references) and its `predictions`."""
     return {
@@ -338,6 +347,13 @@ def _made_by(predictions: Sequence[Prediction]) -> str:
     made = set()
     for one in predictions:
         metadata = (one.model_extra or {}).get("metadata") or {}
-        model = f"{one.model_id or 'unknown'}@{metadata.get('weights', 'unknown')}"
-        made.add(f"|model:{model}|decoding:{metadata.get('decoding', 'unknown')}")
+        made.add(
+            "|"
+            + signature_from(
+                {
+                    "model": f"{one.model_id or UNKNOWN}@{metadata.get('weights', UNKNOWN)}",
+                    "decoding": metadata.get("decoding", UNKNOWN),
+                }
+            )
+        )
     return made.pop() if len(made) == 1 else "|model:several|decoding:several"

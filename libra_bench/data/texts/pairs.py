@@ -26,6 +26,7 @@ from libra_bench.core.fields import (
 from libra_bench.core.files import explain, listing
 from libra_bench.core.ids import as_id, is_missing, whose
 from libra_bench.core.records import MOST_IMAGES, Example, Prediction
+from libra_bench.data.cohort import Cohort
 from libra_bench.data.texts.rows import REXRANK, STDIN, Rows, as_text, column_names, read_rows
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -273,3 +274,24 @@ def _all_named(columns: Mapping[str, str] | None, names: list[str]) -> None:
     if missing:
         wanted = listed((columns or {})[ours] for ours in missing)
         raise InputError(f"--columns: no column {wanted}; there are {listed(names)}")
+
+
+def cohort_of(
+    predictions: Path, references: Path | None = None, columns: Mapping[str, str] | None = None
+) -> Cohort:
+    """The examples that a file of predictions, or the references beside it, are about.
+
+    Raises:
+        InputError: as `read_pairs`.
+    """
+    examples, _ = read_pairs(predictions, references, columns)
+    source = references or predictions
+    files = [one for one in (references, predictions) if one is not None and one.is_file()]
+    return Cohort(
+        name=source.stem if source.is_file() else "texts",
+        spec=str(source),
+        examples=examples,
+        image_root=source.resolve().parent if any(one.image for one in examples) else None,
+        sources=files,
+        settings={"split": "as given", "prior_policy": "as given"},
+    )

@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
     Raises:
         InputError: the file cannot be read, or holds no rows.
     """
-    content = sys.stdin.buffer.read() if str(path) == STDIN else read_bytes(path)
+    content = read_bytes(path) if path.is_file() else _piped(path)
     rows = Rows(path, sha256=hashlib.sha256(content).hexdigest())
     _fill(rows, content, role)
     if not rows.rows:
@@ -77,6 +78,12 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
         for number, row in enumerate(rows.rows, start=1):
             row["question_id"] = str(number)
     return rows
+
+
+@lru_cache(maxsize=4)
+def _piped(path: Path) -> bytes:
+    """What came through a pipe, which gives it once; the same file may be asked for twice."""
+    return sys.stdin.buffer.read() if str(path) == STDIN else read_bytes(path)
 
 
 def _fill(rows: Rows, content: bytes, role: str) -> None:

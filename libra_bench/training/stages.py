@@ -117,6 +117,8 @@ def training_arguments(
     """
     if stage not in STAGES:
         raise unknown_name("stage", stage, STAGES)
+    if any(_name(one) in ("--output_dir", "--output-dir") for one in given):
+        raise InputError("training arguments: --output names the folder, --output_dir must not")
     defaults = {**STAGES[stage], **_precision()}
     kind: Any = LibraTrainingArguments
     parser = HfArgumentParser(kind, add_help=False, allow_abbrev=False)

@@ -14,6 +14,7 @@ from libra_bench.model.assembly import tower_width, with_fresh_connector
 from libra_bench.model.configuration import LANGUAGE_MODELS, parse_config
 from libra_bench.model.conversation import conversation
 from libra_bench.model.loading import DEFAULT_CONVERSATION, LoadedModel, find_parts, load_model
+from libra_bench.model.parts import part_hashes
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import load_tokenizer
 from libra_bench.model.weights import fingerprint, read_folder, weight_files
@@ -117,5 +118,6 @@ def _from_parts(
         trained=False,
         weights_sha256=fingerprint(weight_files(folder)),
         eos_token_ids=[tokenizer.eos_token_id],
+        parts=part_hashes(folder, None, place),
     )
     return loaded, Origin(raw, str(folder), folder, place)

@@ -27,7 +27,13 @@ CONNECTOR, TOWER = "model.mm_projector.", "model.vision_tower.vision_tower."
 # Older releases of transformers saved these tables, which are computed, not learned.
 COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
 # A whole CLIP or SigLIP checkpoint brings its text half along, a ViT its pooler.
-ENCODER_SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
+ENCODER_SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "image_size",
+    "patch_size",
+)
 UNREAD = ("text_model.", "logit_", "text_projection", "visual_projection", "pooler.")
 
 
@@ -61,8 +67,8 @@ def assemble(
 def _reads_inside(config: LibraConfig, tower: Path, folder: Path) -> bool:
     """Whether the tower's weights in a checkpoint are read, or those of the tower's own page.
 
-    The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`), and
-    never where the tower is one of open_clip's. This package's own checkpoints hold their tower.
+    The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`),
+    and never where the tower is one of open_clip's. This package's own checkpoints hold their tower.
     """
     if tower == folder / TOWER_FOLDER:
         return True
@@ -140,7 +146,9 @@ def _refuse_other_size(config: LibraConfig, state: dict[str, Tensor], folder: Pa
         faults.append(
             f"model.embed_tokens.weight: {tuple(table.shape)} in the file, {expected} expected"
         )
-    numbers = {int(found[1]) for name in state if (found := re.match(r"model\.layers\.(\d+)\.", name))}
+    numbers = {
+        int(found[1]) for name in state if (found := re.match(r"model\.layers\.(\d+)\.", name))
+    }
     if numbers and max(numbers) + 1 != language.num_hidden_layers:
         faults.append(
             f"{max(numbers) + 1} layers in the file, {language.num_hidden_layers} expected"
@@ -174,9 +182,7 @@ def _encoder_settings(tower: Path) -> PretrainedConfig:
         return open_clip.encoder_settings(tower)
     read_json(tower / "config.json")  # Says where the file goes wrong, if it does.
     try:
-        settings = AutoConfig.from_pretrained(
-            tower, local_files_only=True, trust_remote_code=False
-        )
+        settings = AutoConfig.from_pretrained(tower, local_files_only=True, trust_remote_code=False)
         # A multimodal checkpoint (CLIP, SigLIP) holds its vision half under `vision_config`.
         settings = getattr(settings, "vision_config", settings)
         sizes = [getattr(settings, name) for name in ENCODER_SIZES]

@@ -104,7 +104,11 @@ def _two(mode: Conversation, turns: Sequence[Turn]) -> str:
 
 def _signed(mode: Conversation, turns: Sequence[Turn]) -> str:
     """MPT, Gemma, Phi-3: the names bring their own signs."""
-    return mode.system + mode.sep + "".join(f"{who}{said}{mode.sep}" if said else who for who, said in turns)
+    return (
+        mode.system
+        + mode.sep
+        + "".join(f"{who}{said}{mode.sep}" if said else who for who, said in turns)
+    )
 
 
 def _plain(mode: Conversation, turns: Sequence[Turn]) -> str:

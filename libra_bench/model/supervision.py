@@ -214,7 +214,10 @@ def _single(
     lines = []
     for number, (asked, answered) in enumerate(turns):
         asked = asked if number else f"{image}\n{asked}"
-        lines += [(True, f"### {mode.user}: {asked}\n"), (False, f"### {mode.assistant}: {answered}\n")]
+        lines += [
+            (True, f"### {mode.user}: {asked}\n"),
+            (False, f"### {mode.assistant}: {answered}\n"),
+        ]
     header = f"{mode.system}\n\n"
     text = header + "".join(line for _, line in lines) + "### "
     ids = torch.tensor(encode_with_image(text, tokenizer))

@@ -30,7 +30,12 @@ def merge(
         raise InputError(f"{output} is not empty")
     folder, tower = find_parts(model, model_base, vision_tower)
     loaded = load_model(
-        model, model_base=model_base, vision_tower=vision_tower, device="cpu", dtype=dtype
+        model,
+        model_base=model_base,
+        vision_tower=vision_tower,
+        device="cpu",
+        dtype=dtype,
+        training=True,  # The whole vocabulary, as config.json has it.
     )
     save_model(loaded.model, output / "model.safetensors")
     copy_tokenizer(model_base, output)

@@ -1,4 +1,4 @@
-"""Llama's tokenizer over a SentencePiece model, as transformers 4.51.3 runs it (`use_fast=False`)."""
+"""Llama's tokenizer over a SentencePiece model, as transformers 4.51.3's older class runs it."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def _config(tower: Path) -> Path:
 def _vision(tower: Path) -> dict[str, Any]:
     """The image half's settings."""
     model = _table(read_json(_config(tower)))
-    vision = _table((model.get("model_cfg") or (model if tower.is_file() else {})))
+    vision = _table(model.get("model_cfg") or (model if tower.is_file() else {}))
     if not isinstance(vision.get("vision_cfg"), dict):
         raise InputError(f"{_config(tower)}: no vision_cfg in it")
     return _table(vision["vision_cfg"])

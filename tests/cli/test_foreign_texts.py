@@ -97,6 +97,20 @@ def test_texts_of_studies_answer_each_of_their_images(tmp_path: Path) -> None:
     ] * 2
 
 
+def test_findings_are_predictions_where_references_are_apart(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", {"question_id": 1, "findings": "a b", "impression": "c"})
+    truth = jsonl(tmp_path / "r.jsonl", {"question_id": 1, "text": "q", "findings": "a b"})
+    for number, apart in enumerate((("--references", truth), ("--data", f"jsonl:{truth}"))):
+        run = tmp_path / f"run{number}"
+        answer = program("run", "--predictions", path, *apart, *QUICK, "--output", run)
+        assert answer.exit_code == 0, answer.output
+        assert [one["text"] for one in rows_of(run / "predictions.jsonl")] == ["a b"]
+    assert program("run", "--predictions", path, *QUICK).exit_code == 2
+    named = ("--columns", "prediction=x", "--data", f"jsonl:{truth}")
+    answer = program("run", "--predictions", path, *named, *QUICK)
+    assert answer.exit_code == 2 and "--columns: no column `x`" in answer.stderr
+
+
 def test_standard_input_and_a_pair_of_files(tmp_path: Path) -> None:
     text = "id,candidate,reference\n1,a b,a b\n"
     scored = program("score", "--predictions", "-", *QUICK, "--json", stdin=text)

@@ -43,6 +43,8 @@ class SystemSettings:
     """Somebody else's texts, which answer in place of a model."""
     columns: dict[str, str] = field(default_factory=dict)
     """Our names of the columns that the file of predictions calls otherwise."""
+    references_apart: bool = False
+    """The references are not in the file of predictions."""
 
     def check(self) -> None:
         """Refuse wrong names and missing weights before any data is read.
@@ -99,7 +101,8 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
     """
     settings.check()
     if settings.predictions is not None:
-        return ForeignSystem.load(settings.predictions, settings.columns)
+        alone = not settings.references_apart
+        return ForeignSystem.load(settings.predictions, settings.columns, alone=alone)
     if settings.is_baseline:
         return _baseline(settings, cohort)
     from libra_bench.generation.libra import LibraSystem

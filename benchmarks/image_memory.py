@@ -15,7 +15,7 @@ from PIL import Image
 SIDE = 4000
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path) -> None:
     """Noise of 12 bits in each format, and a small image to begin with."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian
@@ -34,7 +34,6 @@ def write(folder: Path) -> list[Path]:
     data.WindowCenter, data.WindowWidth = 2000, 1500
     data.PixelData = values.tobytes()
     data.save_as(folder / "window.dcm")
-    return sorted(path for path in folder.iterdir() if path.name != "small.png")
 
 
 def measure(path: Path) -> None:
@@ -49,13 +48,17 @@ def measure(path: Path) -> None:
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] == ["write"]:
+        write(Path(sys.argv[2]))
+    elif len(sys.argv) > 1:
         measure(Path(sys.argv[1]))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for path in write(Path(folder)):
-            # A process each: the peak of one is not that of another.
-            subprocess.run([sys.executable, __file__, str(path)], check=True)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            # A process each, begun by one that is small: a peak passes on to what it begins.
+            subprocess.run([sys.executable, __file__, "write", folder], check=True)
+            for path in sorted(Path(folder).iterdir()):
+                if path.name != "small.png":
+                    subprocess.run([sys.executable, __file__, str(path)], check=True)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import load
@@ -119,13 +120,18 @@ def evaluate(
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
-    folder = begin(path, arguments=arguments, resolved=resolved)
-    with _accounted(folder):
-        folder.write_examples(cohort.examples, cohort.sources)
-        folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
-        folder.update(seeds={"scoring": settings.scoring.seed})
-        _generate(system, cohort.examples, folder, watch)
-        return _score(folder, settings.scoring, watch)
+    RunFolder.check_output(path, resume=resume)
+    private_folder(path)
+    with sole_writer(path):
+        # A start that is refused leaves the folder as it was.
+        RunFolder(path).require_examples(cohort.examples)
+        folder = begin(path, arguments=arguments, resolved=resolved)
+        with _accounted(folder):
+            folder.write_examples(cohort.examples, cohort.sources)
+            folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
+            folder.update(seeds={"scoring": settings.scoring.seed})
+            _generate(system, cohort.examples, folder, watch)
+            return _score(folder, settings.scoring, watch)
 
 
 def rescore(
@@ -148,7 +154,7 @@ def rescore(
     examples = folder.examples()
     check_subgroups(examples, scoring.subgroups)
     match(examples, folder.predictions())
-    with _accounted(folder):
+    with sole_writer(path), _accounted(folder):
         folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})
         return _score(folder, scoring, watch)
 
@@ -161,8 +167,9 @@ def _score(folder: RunFolder, scoring: ScoringSettings, watch: Observer) -> Outc
     with watch.step("scoring") as part:
         summary = score_run(folder, scoring, facts=facts, on_step=part)
     with watch.step("writing the report"):
-        folder.set_status("finished")
         pages = render(folder.path, ["html", "md"])
+    # Last: whoever reads this finds everything.
+    folder.set_status("finished")
     return Outcome(folder, summary, pages)
 
 
@@ -172,10 +179,13 @@ def _accounted(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        folder.set_status("cancelled")
+        with suppress(OSError):
+            folder.set_status("cancelled")
         raise
     except Exception as error:
-        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        # A full disk takes no status either; what it was that went wrong is told all the same.
+        with suppress(OSError):
+            folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
 
 

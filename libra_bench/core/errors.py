@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 LONGEST_CAUSE = 300
 """Characters of another package's message that stand in one of ours."""
@@ -41,6 +42,31 @@ class StudyError(InputError):
 
 class RunError(LibraBenchError):
     """Work that was started and could not be finished; exit code 1."""
+
+
+class OutputError(RunError, OSError):
+    """A file that cannot be written (a full disk, a read-only folder); the message names it."""
+
+
+class Notice(UserWarning):
+    """Something that the user should know and that stops nothing; warned by any layer."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around writing to `path`: what the operating system refuses is told with the path.
+
+    Raises:
+        OutputError: instead of any other `OSError`.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        told = OutputError(f"{path}: cannot be written ({error.strerror or error})")
+        told.errno = error.errno
+        raise told from error
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import signal
 import tarfile
 import zipfile
 import zlib
@@ -20,7 +19,7 @@ from typing import NamedTuple
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
-from libra_bench.data.parallel import batches, default_workers, in_order
+from libra_bench.data.parallel import batches, begin_worker, default_workers, in_order
 from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special
 
 REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
@@ -150,9 +149,7 @@ def _parts(place: Path, keep_special: bool, workers: int) -> Iterator[_Part]:
     if workers == 1 or len(start) < ALONE:
         yield from map(work, chain(start, parts))
         return
-    # An interruption is the parent's to handle; its workers end with the pool.
-    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=quiet) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
         yield from in_order(pool, work, chain(start, parts), ahead=2 * workers)
 
 

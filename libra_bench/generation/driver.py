@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.identity import answerer_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.generation.asking import keep_what_fits, marks
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System, answer
 
@@ -51,6 +53,7 @@ class Driver:
 
         Raises:
             InputError: the examples cannot be used at all, or the log was made in another way.
+            OutputError: the log cannot be written.
         """
         known = {example.question_id for example in examples}
         strangers = [key for key in self.log.predictions if key not in known]
@@ -60,11 +63,13 @@ class Driver:
                 f"{', '.join(strangers[:5])}{' ...' if len(strangers) > 5 else ''}"
             )
         self.log.require(self.system.metadata)
-        self.log.forget_failed()
-        waiting = [one for one in examples if one.question_id not in self.log.predictions]
         self.system.check(examples)
+        keep_what_fits(self.log, self.system, examples)
+        waiting = [one for one in examples if one.question_id not in self.log.predictions]
         progress = Progress(total=len(examples), done=len(examples) - len(waiting))
         self.on_progress(progress)
+        answerer = answerer_hash(self.system.metadata)
+        asked: dict[str, dict[str, str]] = {}
         started = last = time.perf_counter()
 
         def emit(prediction: Prediction) -> None:
@@ -72,7 +77,8 @@ class Driver:
             now = time.perf_counter()
             # Where several reports ran together each is charged the time since the one before,
             # so that the seconds of a run add up to its wall clock.
-            self.log.append(prediction.model_copy(update={"seconds": now - last}))
+            marked = {"answerer_hash": answerer, **asked.get(prediction.question_id, {})}
+            self.log.append(prediction.model_copy(update={**marked, "seconds": now - last}))
             last = now
             progress.done += 1
             progress.new += 1
@@ -83,5 +89,7 @@ class Driver:
 
         for start in range(0, len(waiting), self.system.chunk):
             chunk = waiting[start : start + self.system.chunk]
+            # Before the system reads the images, which are then in memory already.
+            asked = {one.question_id: marks(self.system, one) for one in chunk}
             answer(self.system, chunk, emit, self.log.predictions)
         return progress

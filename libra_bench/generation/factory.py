@@ -127,5 +127,10 @@ def _baseline(settings: SystemSettings, cohort: Cohort) -> System:
     retrieval = IndicationRetrieval(reports, exclude=cohort.examples)
     return BaselineSystem(
         retrieval,
-        {"corpus": spec, "corpus_split": split or "all", "corpus_reports": retrieval.size},
+        {
+            "corpus": spec,
+            "corpus_split": split or "all",
+            "corpus_reports": retrieval.size,
+            "corpus_hash": retrieval.content_hash,
+        },
     )

@@ -76,6 +76,7 @@ class LibraSystem:
             "conv_mode": loaded.conversation.name,
             "padding": self._padding,
             "dtype": facts["dtype"],
+            **{name: digest[:12] for name, digest in loaded.parts.items()},
         }
 
     @classmethod
@@ -196,6 +197,14 @@ class LibraSystem:
             metadata=self.metadata,  # type: ignore[call-arg]  # an extra field
             **extra,  # type: ignore[arg-type]
         )
+
+    def sources(self, example: Example) -> list[str | Path]:
+        """The prompt and the images, which decide the answer.
+
+        Raises:
+            InputError: an image that is not there.
+        """
+        return [example.text, *dict.fromkeys(self._paths(example))]
 
     def _paths(self, example: Example) -> list[Path]:
         if not example.image:

@@ -24,6 +24,10 @@ class System(Protocol):
         trained: False where the weights are random, so that no table shows them as a result.
         chunk: how many examples the driver should hand over at once.
         metadata: what the texts depend on (decoding, revision); stored with each prediction.
+
+    A system may have `sources(example)`: what its answer depends on, texts as `str` and files as
+    `Path`. A resumed run answers again where they changed; without it prompt and images' names
+    count.
     """
 
     model_id: str

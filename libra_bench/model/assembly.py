@@ -67,8 +67,8 @@ def assemble(
 def _reads_inside(config: LibraConfig, tower: Path, folder: Path) -> bool:
     """Whether the tower's weights in a checkpoint are read, or those of the tower's own page.
 
-    The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`), and
-    never where the tower is one of open_clip's. This package's own checkpoints hold their tower.
+    The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`),
+    and never where it is one of open_clip's. This package's own checkpoints hold their tower.
     """
     if tower == folder / TOWER_FOLDER:
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from libra_bench.model.conversation import IMAGE_TAG, Conversation, conversation
 from libra_bench.model.ends import EndTokens, end_tokens
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.lora import PREFIX, adapter_file, merge_adapter
+from libra_bench.model.parts import part_hashes
 from libra_bench.model.places import find_checkpoint, find_parts, find_tower
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import Tokenizer, encode_with_image, load_tokenizer
@@ -43,6 +44,7 @@ class LoadedModel:
     Attributes:
         trained: False for random weights.
         weights_sha256: over the weight files; `random` without any.
+        parts: hashes of whatever else decides an answer: settings, tower, tokenizer.
     """
 
     model: LibraModel
@@ -53,6 +55,7 @@ class LoadedModel:
     trained: bool
     weights_sha256: str
     eos_token_ids: EndTokens
+    parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> LibraConfig:
@@ -84,6 +87,7 @@ class LoadedModel:
             "conv_mode": self.conversation.name,
             "parameters": sum(one.numel() for one in self.model.parameters()),
             "weights_sha256": self.weights_sha256,
+            "parts_sha256": self.parts,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.language_model.config._attn_implementation,
@@ -158,6 +162,7 @@ def load_model(
         trained=config.trained and not random_weights,
         weights_sha256=fingerprint(files) if files else "random",
         eos_token_ids=end_tokens(model.language_model, tokenizer, chosen, texts),
+        parts=part_hashes(folder, model_base, tower),
     )
 
 

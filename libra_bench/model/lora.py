@@ -26,7 +26,7 @@ def merge_adapter(language_model: Any, folder: Path) -> None:
     """Add an adapter's updates to the weights of a language model, in place.
 
     PEFT does it: how an adapter was begun (`init_lora_weights`: PiSSA, OLoRA, LoftQ …) changes the
-    base as well, and which pattern of `alpha_pattern` and `rank_pattern` goes first is its own rule.
+    base as well, and which of `alpha_pattern` and `rank_pattern` goes first is its own rule.
 
     Args:
         folder: holds `adapter_config.json` and the adapter's tensors.

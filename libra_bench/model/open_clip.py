@@ -185,24 +185,22 @@ def _config(tower: Path) -> Path:
 
 def _vision(tower: Path) -> dict[str, Any]:
     """The image half's settings."""
-    raw = read_json(_config(tower))
-    model = raw.get("model_cfg", raw if tower.is_file() else None) if _is_table(raw) else None
-    vision = model.get("vision_cfg") if _is_table(model) else None
-    if not _is_table(vision):
+    model = _table(read_json(_config(tower)))
+    vision = _table(model.get("model_cfg") or (model if tower.is_file() else {}))
+    if not isinstance(vision.get("vision_cfg"), dict):
         raise InputError(f"{_config(tower)}: no vision_cfg in it")
-    return dict(vision)
+    return _table(vision["vision_cfg"])
 
 
 def _section(tower: Path, name: str) -> dict[str, Any]:
-    raw = read_json(_config(tower))
-    section = raw.get(name) if _is_table(raw) else None
+    section = _table(read_json(_config(tower))).get(name)
     if not isinstance(section, dict):
         raise InputError(f"{_config(tower)}: no {name} in it")
     return section
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict)
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _side(tower: Path, value: Any) -> int:

@@ -19,6 +19,9 @@ FAST = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral")
 """Models whose prompts the published code reads by `tokenizer.json`; it trains them, and reads the
 prompts of all others, by the older classes (`use_fast=False`)."""
 
+CONVERTED = ("libra_mistral", "libra_phi3", "llava_mistral")
+"""Those of them for which it makes the newer class of `tokenizer.model` where that is alone."""
+
 
 class Tokenizer(Protocol):
     """What the suite needs of a tokenizer.
@@ -84,7 +87,7 @@ def load_tokenizer(folder: Path, model_type: str = "libra", *, training: bool = 
             f"{folder}: a {settings.kind} without tokenizer.json, and only Llama's is read from "
             "tokenizer.model alone"
         )
-    return SentencePieceTokenizer(folder)
+    return SentencePieceTokenizer(folder, converted=model_type in CONVERTED and not training)
 
 
 def encode_with_image(text: str, tokenizer: Tokenizer) -> list[int]:

@@ -1,9 +1,10 @@
-"""Llama's tokenizer over a SentencePiece model, as transformers 4.51.3 runs it (`use_fast=False`)."""
+"""Llama's tokenizer over a SentencePiece model, as transformers 4.51.3's older class runs it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from libra_bench.model.tokenization.settings import AddedToken, cleaned_up, read
 
 SPACE = "▁"
 """SentencePiece's sign for a space."""
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+"""The piece of a single byte."""
 
 
 class SentencePieceTokenizer:
@@ -22,12 +25,15 @@ class SentencePieceTokenizer:
 
     Args:
         folder: holds `tokenizer.model` and its settings.
+        converted: whether the published code makes a tokenizer of its newer class of the model,
+            which reads the same ids, and writes bytes that are no text one sign a byte.
 
     Raises:
         InputError: files that are broken or contradict each other.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, converted: bool = False) -> None:
+        self._converted = converted
         settings = read_settings(folder).with_defaults(bos="<s>", eos="</s>", unk="<unk>")
         # Not said means legacy, as in transformers.
         self._legacy = settings.flag("legacy", True)
@@ -163,13 +169,28 @@ class SentencePieceTokenizer:
             return []
         if self._prefix and run[0].startswith(SPACE):
             run = [run[0][1:], *run[1:]]
-        text = str(self._model.decode(run))
+        text = _with_byte_runs(run) if self._converted else str(self._model.decode(run))
         return [text] if text else []
 
     def _piece(self, number: int) -> str:
         if not 0 <= number < len(self._pieces):
             raise InputError(f"id {number} is outside the tokenizer's {len(self)} tokens")
         return self._pieces[number]
+
+
+def _with_byte_runs(pieces: list[str]) -> str:
+    """Pieces as one text; consecutive bytes are a text as a whole, or not at all."""
+    text = ""
+    for is_byte, run in groupby(pieces, key=lambda one: BYTE.fullmatch(one) is not None):
+        if not is_byte:
+            text += "".join(run).replace(SPACE, " ")
+            continue
+        held = bytes(int(one[3:5], 16) for one in run)
+        try:
+            text += held.decode("utf-8")
+        except UnicodeDecodeError:
+            text += "\ufffd" * len(held)
+    return text
 
 
 def _load(path: Path, *, keep_prefix: bool) -> Any:

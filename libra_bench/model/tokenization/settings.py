@@ -74,8 +74,8 @@ class TokenizerSettings:
 def read_settings(folder: Path) -> TokenizerSettings:
     """The settings of the tokenizer in a folder.
 
-    Tokens that were added stand in `tokenizer_config.json`; a folder of an older release has them in
-    `added_tokens.json`, `special_tokens_map.json` and `tokenizer.json`, which are read only then.
+    Tokens that were added stand in `tokenizer_config.json`; a folder of an older release has them
+    in `added_tokens.json`, `special_tokens_map.json` and `tokenizer.json`, read only then.
 
     Raises:
         InputError: a file that is no JSON, or holds something else than a tokenizer's settings.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from libra_bench.core.errors import InputError, StudyError, costs_a_study
+from libra_bench.core.errors import InputError, Notice, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.core.records import Example, Prediction
 from libra_bench.data.images import NOTICE, load_image, resolve_image
@@ -224,7 +224,7 @@ class LibraSystem:
             image = load_image(path)
             if NOTICE in image.info:
                 notices.append(f"{name}: {image.info[NOTICE]}")
-                warnings.warn(f"id {example.question_id!r}: {notices[-1]}", stacklevel=2)
+                warnings.warn(f"id {example.question_id!r}: {notices[-1]}", Notice, stacklevel=2)
             with costs_a_study(f"{name}: cannot be made pixel values"):
                 pixels.append(self._loaded.processor(image, self._padding))
             if not pixels[-1].isfinite().all():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from libra_bench.core.errors import InputError, StudyError, costs_a_study
+from libra_bench.core.errors import InputError, Notice, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.data.images import NOTICE, load_image, resolve_image
 from libra_bench.model.configuration import IMAGE_TOKEN
@@ -167,7 +167,7 @@ class ConversationDataset(Dataset[Item]):
     def _pixels(self, name: str, one: TrainingConversation) -> Tensor:
         image = load_image(resolve_image(self._root, name))
         if NOTICE in image.info:
-            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", stacklevel=3)
+            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", Notice, stacklevel=3)
         with costs_a_study(f"{name}: cannot be made pixel values"):
             pixels = self._processor(image, self._padding)
         if not pixels.isfinite().all():

@@ -11,12 +11,7 @@ from libra_bench.core.identity import answerer_hash
 from libra_bench.core.records import Example, Prediction
 from libra_bench.generation.asking import keep_what_fits, marks
 from libra_bench.generation.log import PredictionLog
-from libra_bench.generation.system import System, failed
-
-# What a single study can raise (a broken image, a device out of memory) without the whole run
-# being wrong. What decoders and tokenizers raise is an InputError by the time it comes here. A
-# programming error is none of these and stops the run, and so does a file that cannot be written.
-STUDY_ERRORS = (InputError, RuntimeError, ValueError, MemoryError)
+from libra_bench.generation.system import System, answer
 
 
 @dataclass
@@ -96,19 +91,5 @@ class Driver:
             chunk = waiting[start : start + self.system.chunk]
             # Before the system reads the images, which are then in memory already.
             asked = {one.question_id: marks(self.system, one) for one in chunk}
-            self._answer(chunk, emit)
+            answer(self.system, chunk, emit, self.log.predictions)
         return progress
-
-    def _answer(self, chunk: Sequence[Example], emit: Callable[[Prediction], None]) -> None:
-        try:
-            self.system.generate(chunk, emit)
-            return
-        except STUDY_ERRORS as error:
-            missing = [one for one in chunk if one.question_id not in self.log.predictions]
-            if len(chunk) == 1:
-                for example in missing:
-                    emit(failed(example, self.system, error))
-                return
-        # One study may have brought the others down with it: each is tried again alone.
-        for example in missing:
-            self._answer([example], emit)

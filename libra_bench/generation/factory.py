@@ -112,17 +112,19 @@ def _baseline(settings: SystemSettings, cohort: Cohort) -> System:
         return BaselineSystem(NormalTemplate())
     from libra_bench.data.corpora import load
 
-    spec, split = settings.corpus, None
-    if spec is None:
-        if cohort.settings.get("split") not in ("validate", "test"):
+    spec, split = settings.corpus or cohort.spec, None if settings.corpus else "train"
+    section = cohort.settings.get("section", "findings")
+    reports = load(spec, split=split, section=section).examples if spec else []
+    if split:
+        # Files without splits give all their reports whatever is asked for: those of the
+        # evaluated studies are no training corpus.
+        reports = [one for one in reports if one.split == split]
+        if not reports:
             raise InputError(
-                f"{settings.model} answers with reports of a training corpus, and {cohort.spec!r} "
-                "has no training split of its own; name one, for example "
-                "--corpus openi:NLMCXR_reports.tgz"
+                f"{settings.model} answers with reports of a training corpus, and {spec!r} has no "
+                "split `train`; name a corpus, for example --corpus openi:NLMCXR_reports.tgz"
             )
-        spec, split = cohort.spec, "train"
-    corpus = load(spec, split=split, section=cohort.settings.get("section", "findings"))
-    retrieval = IndicationRetrieval(corpus.examples, exclude=cohort.examples)
+    retrieval = IndicationRetrieval(reports, exclude=cohort.examples)
     return BaselineSystem(
         retrieval,
         {

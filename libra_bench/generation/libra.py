@@ -219,15 +219,16 @@ class LibraSystem:
             InputError: its images or its question cannot be used.
         """
         pixels, notices = [], []
-        for path in dict.fromkeys(self._paths(example)):
+        # Of two names for one file the later stands in what is said.
+        for path, name in dict(zip(self._paths(example), example.image, strict=True)).items():
             image = load_image(path)
             if NOTICE in image.info:
-                notices.append(f"{path}: {image.info[NOTICE]}")
+                notices.append(f"{name}: {image.info[NOTICE]}")
                 warnings.warn(f"id {example.question_id!r}: {notices[-1]}", stacklevel=2)
-            with costs_a_study(f"{path}: cannot be made pixel values"):
+            with costs_a_study(f"{name}: cannot be made pixel values"):
                 pixels.append(self._loaded.processor(image, self._padding))
             if not pixels[-1].isfinite().all():
-                raise StudyError(f"{path}: its pixel values are not finite")
+                raise StudyError(f"{name}: its pixel values are not finite")
         study = Study(
             key=example.question_id,
             prompt_ids=self._loaded.prompt_ids(example.text),

@@ -196,7 +196,8 @@ def evaluate(
     )
     identities = _identities(examples, matched, settings.profile)
     columns = add_subgroup_columns(identities, examples, settings.subgroups)
-    frame = identities.join(to_frame(scores, metrics))
+    labels = _labelled(examples, settings.profile)
+    frame = identities.join(_with_labels(to_frame(scores, metrics), labels))
     groups = by_subgroup(
         frame,
         clusters,
@@ -218,7 +219,7 @@ def evaluate(
     return Result(
         frame=frame,
         scores=scores,
-        suffix=_labelled(examples, settings.profile) + _made_by(matched),
+        suffix=labels + _made_by(matched),
         clusters=clusters,
         trials=settings.trials,
         subgroups=groups.rows,
@@ -334,6 +335,14 @@ def check_subgroups(examples: Sequence[Example], asked: Sequence[str] | None) ->
             f"--subgroups: no example has a field {' or '.join(missing)}; there are "
             + ", ".join(sorted(known))
         )
+
+
+def _with_labels(frame: pd.DataFrame, labels: str) -> pd.DataFrame:
+    """The frame with the labels in its signatures, so that `compare` sees them."""
+    from libra_bench.metrics.scoring import SEPARATOR, SIGNATURE
+
+    signed = [name for name in frame.columns if labels and name.endswith(SEPARATOR + SIGNATURE)]
+    return frame.assign(**{name: frame[name] + labels for name in signed})
 
 
 def _labelled(examples: Sequence[Example], profile: str) -> str:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from libra_bench.core.errors import InputError, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.data.images import NOTICE, load_image, resolve_image
+from libra_bench.model.configuration import IMAGE_TOKEN
 from libra_bench.model.conversation import IMAGE_TAG
 from libra_bench.model.libra import IGNORED
 from libra_bench.model.loading import START_END_TAG, LoadedModel
@@ -53,6 +54,8 @@ class ConversationDataset(Dataset[Item]):
         image_root: the folder below which every image must lie.
         max_length: positions, the image's included.
         padding: colour of the squares' empty part; `none` where the checkpoint does not pad.
+        as_published: keep what is too long, cut at `max_length` ids (the image counts as one), and
+            what nothing is learned from, with the published trainer's masks.
         on_progress: hears how many conversations were measured.
 
     Raises:
@@ -67,6 +70,7 @@ class ConversationDataset(Dataset[Item]):
         *,
         max_length: int,
         padding: Padding = "black",
+        as_published: bool = False,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> None:
         if not image_root.is_dir():
@@ -77,6 +81,7 @@ class ConversationDataset(Dataset[Item]):
         self._padding: Padding = padding if loaded.config.pad else "none"
         positions = loaded.model.vision_tower.positions
         longest = min(max_length, loaded.config.context_length)
+        self._max_length, self._as_published = max_length, as_published
         self.conversations: list[TrainingConversation] = []
         self.lengths: list[int] = []
         """Positions of each conversation, the image's included."""
@@ -89,13 +94,17 @@ class ConversationDataset(Dataset[Item]):
                 self.refused.append(f"id {one.id!r}: {error}")
                 continue
             length = len(ids) - 1 + positions
-            if length > longest:
+            if as_published:
+                if IMAGE_TOKEN in ids:
+                    self._take(one, length)
+                else:
+                    self.refused.append(f"id {one.id!r}: its image would be cut off")
+            elif length > longest:
                 self.refused.append(f"id {one.id!r}: {length} positions, {longest} is the limit")
             elif not any(answer.strip() for _, answer in one.turns) or not _learns(labels):
                 self.refused.append(f"id {one.id!r}: no answer to learn from")
             else:
-                self.conversations.append(one)
-                self.lengths.append(length)
+                self._take(one, length)
         if not self.conversations:
             raise InputError("no conversation can be learned from: " + listing(self.refused))
         self._require_an_image()
@@ -131,16 +140,29 @@ class ConversationDataset(Dataset[Item]):
             f"its images there ({first})"
         )
 
+    def _take(self, one: TrainingConversation, length: int) -> None:
+        self.conversations.append(one)
+        self.lengths.append(length)
+
     def _encode(self, one: TrainingConversation) -> tuple[Tensor, Tensor]:
         question, answer = one.turns[0]
-        return supervised(
-            question,
-            answer,
-            self._mode,
-            self._tokenizer,
-            later=one.turns[1:],
-            image_tag=self._tag,
-        )
+        try:
+            ids, labels = supervised(
+                question,
+                answer,
+                self._mode,
+                self._tokenizer,
+                later=one.turns[1:],
+                image_tag=self._tag,
+                max_length=self._max_length,
+                as_published=self._as_published,
+            )
+        except StudyError:
+            raise
+        except InputError as error:
+            raise InputError(f"id {one.id!r}: {error}") from None
+        end = self._max_length if self._as_published else len(ids)
+        return ids[:end], labels[:end]
 
     def _pixels(self, name: str, one: TrainingConversation) -> Tensor:
         image = load_image(resolve_image(self._root, name))

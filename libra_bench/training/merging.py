@@ -29,7 +29,12 @@ def merge(
     require_empty(output, inputs=(model, model_base, vision_tower))
     folder, tower = find_parts(model, model_base, vision_tower)
     loaded = load_model(
-        model, model_base=model_base, vision_tower=vision_tower, device="cpu", dtype=dtype
+        model,
+        model_base=model_base,
+        vision_tower=vision_tower,
+        device="cpu",
+        dtype=dtype,
+        training=True,  # The whole vocabulary, as config.json has it.
     )
     output.mkdir(parents=True, exist_ok=True)
     with sole_writer(output):

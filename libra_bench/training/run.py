@@ -189,6 +189,7 @@ def _dataset(
         settings.image_root,
         max_length=arguments.model_max_length,
         padding="mean" if arguments.image_padding == "mean" else "black",
+        as_published=arguments.as_published,
     )
     if data.refused:
         say(f"{path}: {len(data.refused)} conversations left out: {listing(data.refused, 5)}")
@@ -227,6 +228,7 @@ def _module(loaded: LoadedModel, arguments: LibraTrainingArguments) -> TrainedLi
         language=arguments.tune_language_model,
         tower=arguments.unfreeze_mm_vision_tower,
         lora=arguments.lora,
+        as_published=arguments.as_published,
     )
     if arguments.bf16 and not arguments.fsdp:
         # What learns stays in float32, and is computed with in bfloat16 by autocast. FSDP

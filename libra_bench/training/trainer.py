@@ -63,6 +63,9 @@ class LibraTrainer(Trainer):
             eval_dataset=validation,
             data_collator=collate,
         )
+        if arguments.as_published:
+            # Each batch of an accumulated step counts the same, however many tokens it learns.
+            self.model_accepts_loss_kwargs = False
         self._module, self._origin, self._validate = module, origin, validate
         self._output = Path(str(arguments.output_dir))
         self._throughput = Throughput(module)

@@ -122,3 +122,17 @@ def test_a_limit_must_be_positive() -> None:
 
     with pytest.raises(InputError, match="limit -1: at least 1"):
         load("synthetic", limit=-1)
+
+
+def test_the_evaluated_file_is_no_training_corpus() -> None:
+    rows = [
+        f'{{"question_id": "{n}", "text": "q", "reference": "Clear.", "indication": "cough"}}\n'
+        for n in range(4)
+    ]
+    Path("e.jsonl").write_text("".join(rows))
+    told = refused(
+        *("run", "--model", "indication-retrieval", "--data", "jsonl:e.jsonl"),
+        *("--limit", "2", "--output", "r"),
+    )
+    assert "'jsonl:e.jsonl' has no split `train`" in told and "--corpus" in told
+    assert not Path("r").exists()

@@ -203,3 +203,36 @@ def test_row_as_file(tmp_path: Path) -> None:
     with (tmp_path / "row.csv").open() as stream:
         (row,) = csv.DictReader(stream)
     assert row["Model Name"] == "My, model" and row["BLEU"] == "0.232"
+
+
+def test_what_is_left_out_is_told_with_its_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [example(1)], [answer(1)])
+    folder = RunFolder.open(run)
+    folder.write_dropped([("s2", "no findings"), ("s,3", "no image"), ("s4", "no findings")])
+    result = export(run, tmp_path / "out.json")
+    assert result.studies == 1
+    assert result.reasons() == [("no findings", ["s2", "s4"]), ("no image", ["s,3"])]
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "submitted"),
+    [
+        ("findings", "Clear.", "Findings: Clear."),
+        ("findings", "Findings: Clear.", "Findings: Clear."),
+        ("report", "Clear. Normal.", "Findings: Clear. Normal."),
+        ("report", "Findings: a Impression: b", "Findings: a Impression: b"),
+        ("impression", "Normal.", "Normal."),
+        ("findings", "", ""),
+    ],
+)
+def test_predictions_begin_as_in_the_official_examples(
+    tmp_path: Path, section: str, text: str, submitted: str
+) -> None:
+    run = make_run(tmp_path / "run", [example(1)], [answer(1, text)], section)
+    export(run, tmp_path / "out.json")
+    assert written(tmp_path / "out.json")["s1"]["model_prediction"] == submitted
+
+
+def test_both_official_headers_are_known_and_the_newest_is_written() -> None:
+    assert (HEADER, (*HEADER, "1/FineRadScore")) == HEADERS
+    assert HEADER[-1] == "GREEN"

@@ -106,7 +106,13 @@ def read_answers(
     names = column_names(rows)
     if alone:
         _all_named(columns, names)
-    predictions = _records(rows, Prediction, lambda row: _prediction(row, alone=alone))
+    patients: dict[str, tuple[Any, Any]] = {}
+
+    def adapt(row: dict[str, Any]) -> dict[str, Any]:
+        patients[str(as_id(_identifier(row)))] = whose(row, _images(row))
+        return _prediction(row, alone=alone)
+
+    predictions = _records(rows, Prediction, adapt)
     examples = None
     if alone and all(one.reference is not None for one in predictions):
         examples = _records(
@@ -122,10 +128,7 @@ def read_answers(
         sha256=rows.sha256,
         by_place=rows.by_place,
         names=names,
-        patients={
-            one.question_id: whose(row, _images(row))
-            for one, row in zip(predictions, rows.rows, strict=True)
-        },
+        patients=patients,
     )
 
 
@@ -146,7 +149,7 @@ def _own_reference(row: Mapping[str, Any], *, alone: bool) -> str | None:
 def _prediction(row: Mapping[str, Any], *, alone: bool) -> dict[str, Any]:
     name = prediction_of(row, alone=alone)
     if name is None:
-        raise Ambiguous(f"no prediction; known names are {known_predictions()}")
+        raise Ambiguous("no prediction", known_predictions())
     fields = {key: row[key] for key in _OWN if key in row}
     # A missing text is a report that was never delivered: unscored. An empty one was delivered.
     text = as_text(row[name])
@@ -165,7 +168,7 @@ def _prediction(row: Mapping[str, Any], *, alone: bool) -> dict[str, Any]:
 
 def _example(row: Mapping[str, Any], reference: str | None, rows: Rows) -> dict[str, Any]:
     if reference is None:
-        raise Ambiguous(f"no reference; known names are {known_references()}")
+        raise Ambiguous("no reference", known_references())
     images = _images(row)
     subject, study = whose(row, images)
     kept = {
@@ -212,6 +215,7 @@ def _records(
     found: list[Record] = []
     faults: list[str] = []
     seen: dict[str, str] = {}
+    hints: dict[str, None] = {}
     for place, row in zip(rows.places, rows.rows, strict=True):
         name = identifier_of(row)
         where = f"{place} (id {row.get(name) if name else None!r})"
@@ -220,8 +224,10 @@ def _records(
         except ValidationError as error:
             faults += [f"{where}: {fault}" for fault in explain(error)]
             continue
-        except (Ambiguous, ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             faults.append(f"{where}: {error}")
+            if isinstance(error, Ambiguous) and error.hint:
+                hints[error.hint] = None
             continue
         key = str(getattr(one, "question_id", place))
         if key in seen:
@@ -229,7 +235,7 @@ def _records(
         seen.setdefault(key, place)
         found.append(one)
     if faults:
-        raise InputError(f"{rows.path}: " + listing(faults))
+        raise InputError("\n".join([f"{rows.path}: " + listing(faults), *hints]))
     return found
 
 
@@ -237,7 +243,7 @@ def _without_references(answers: Answers) -> InputError:
     silent = [one.question_id for one in answers.predictions if one.reference is None]
     return InputError(
         f"{answers.path}: no reference for id {listing(silent)}\n"
-        f"--references FILE names the file that holds them; known names are {known_references()}"
+        f"--references FILE names the file that holds them; {known_references()}"
     )
 
 

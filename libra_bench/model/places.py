@@ -1,0 +1,104 @@
+"""Where a checkpoint and its vision tower lie on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.model import open_clip, zoo
+from libra_bench.model.configuration import LibraConfig, read_config
+
+TOWER_FOLDER = "vision_tower"
+"""Where this package's own checkpoints keep the settings of a tower whose weights they hold."""
+
+
+def find_parts(
+    name: str | Path, model_base: Path | None = None, vision_tower: Path | None = None
+) -> tuple[Path, Path]:
+    """Folders of a checkpoint by its name or folder, and of its vision tower.
+
+    A tower published through open_clip is named by its configuration's file.
+
+    Raises:
+        InputError: neither a checkpoint nor the name of one.
+        MissingResourceError: weights that are not on this machine.
+    """
+    folder, _ = find_checkpoint(name)
+    return folder, find_tower(read_config(folder), folder, model_base, vision_tower)
+
+
+def find_checkpoint(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
+    """The folder of a checkpoint, and what the zoo knows of it where it was named so.
+
+    Raises:
+        InputError: neither a folder nor a name, or the name of a text-only baseline.
+        MissingResourceError: weights that are not on this machine.
+    """
+    if Path(name).is_dir():
+        return Path(name), None
+    entry = zoo.find(str(name))
+    if entry.kind == "baseline":
+        raise InputError(f"{name} is a text-only baseline; it has no weights to load")
+    zoo.require(entry)
+    folder = zoo.is_present(entry)
+    assert folder is not None
+    return folder, entry
+
+
+def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path | None) -> Path:
+    """Where the tower's configuration is.
+
+    Raises:
+        InputError: `given` holds no tower.
+        MissingResourceError: it is not on this machine.
+    """
+    if given is not None:
+        if place := _tower_in(given, config):
+            return place
+        raise InputError(f"--vision-tower {given}: no config.json in it")
+    named = Path(config.vision_tower)
+    near = [place for one in (folder, base) if one for place in (one, one.resolve().parent)]
+    if config.tower_checkpoint:
+        # Such a tower lies inside the model's own page.
+        for place in near:
+            if found := _open_clip_in(place, config):
+                return found
+    for place in (
+        folder / TOWER_FOLDER,
+        *((named,) if named.is_absolute() else ()),
+        *(one / named.name for one in near),
+    ):
+        if _is_tower(place):
+            return place
+    located = zoo.locate(config.vision_tower)
+    if located is not None:
+        return located
+    page = config.vision_tower
+    if config.tower_checkpoint:
+        raise MissingResourceError(
+            f"{folder}: the vision tower's files {config.tower_checkpoint} and "
+            f"{open_clip.CXR_CONFIG} are not in it",
+            "download the whole repository, or name their folder by --vision-tower",
+        )
+    raise MissingResourceError(
+        f"the vision tower {page} is not on this machine",
+        f"{zoo.how_to_get(page)}, or name its folder by --vision-tower",
+    )
+
+
+def _tower_in(folder: Path, config: LibraConfig) -> Path | None:
+    if _is_tower(folder):
+        return folder
+    return _open_clip_in(folder, config) if config.tower_checkpoint else None
+
+
+def _is_tower(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or open_clip.is_open_clip(folder)
+
+
+def _open_clip_in(folder: Path, config: LibraConfig) -> Path | None:
+    """The configuration of a tower that a checkpoint names by two files of open_clip."""
+    for name in (config.tower_config, open_clip.CXR_CONFIG):
+        if name and (folder / name).is_file():
+            return folder / name
+    return None

@@ -27,10 +27,14 @@ def rexrank(
     allow_missing: Annotated[
         bool, typer.Option("--allow-missing", help="Write failed reports as empty ones.")
     ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
 ) -> None:
     """Predictions as ReXrank takes them: {study_id: {…, model_prediction}}."""
+    from libra_bench.core.outputs import check_file
     from libra_bench.export.rexrank import export as write
 
+    # Nothing in a leaderboard's file says who made it.
+    check_file(output, ours=lambda file: False, force=force)
     exported = write(run, output, allow_missing=allow_missing)
     missing = f", {len(exported.missing)} left out" if exported.missing else ""
     say(f"wrote {exported.studies} studies to {output}{missing}")

@@ -117,6 +117,9 @@ AllowUnscored = Annotated[
     typer.Option("--allow-unscored", help="Exit with 0 though a named metric is not scored."),
 ]
 MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace a file that this command did not make.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
 

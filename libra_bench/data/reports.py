@@ -15,10 +15,11 @@ from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from libra_bench.core.errors import InputError
-from libra_bench.core.files import listing
+from libra_bench.core.errors import InputError, writing
+from libra_bench.core.files import listing, temporary_name
+from libra_bench.core.special import refuse_special
 from libra_bench.data.parallel import batches, begin_worker, default_workers, in_order
 from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special
 
@@ -103,12 +104,12 @@ def write_section_table(
     Raises:
         InputError: no reports, as `reports_in`, or reports that are not UTF-8, all together.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = output.with_name(f".{output.name}.partial")
+    refuse_special(output)
+    partial_file = output.with_name(temporary_name(output.name))
     written = left_out = done = 0
     faults: list[str] = []
     try:
-        with partial_file.open("w", encoding="utf-8", newline="") as stream:
+        with writing(output), _new(partial_file) as stream:
             csv.writer(stream).writerow(("study", *SECTIONS))
             for part in _parts(place, keep_special, workers or default_workers()):
                 stream.write(part.rows)
@@ -121,10 +122,16 @@ def write_section_table(
             raise InputError(f"{place}: {listing(faults)}")
         if not done:
             raise InputError(f"{place}: no reports (s….txt) in it")
-        partial_file.replace(output)
+        with writing(output):
+            partial_file.replace(output)
     finally:
         partial_file.unlink(missing_ok=True)
     return TableCounts(written, left_out)
+
+
+def _new(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("x", encoding="utf-8", newline="")
 
 
 def decode(content: bytes, where: str) -> str:

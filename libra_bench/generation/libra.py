@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +19,7 @@ from libra_bench.generation.capacity import side_by_side
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
-from libra_bench.model.loading import LoadedModel, load_model
+from libra_bench.model.loading import LoadedModel, load_model, resolve_device
 from libra_bench.model.processor import Padding
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class LibraSystem:
         self.model_id = loaded.model_id
         self.trained = loaded.trained
         facts = loaded.describe()
+        decoding = replace(decoding, dtype=facts["dtype"])
         self.metadata: dict[str, Any] = {
             "protocol": decoding.name,
             "decoding": decoding.signature(),
@@ -93,7 +95,7 @@ class LibraSystem:
             vision_tower=settings.vision_tower,
             conv_mode=settings.conv_mode,
             device=settings.device,
-            dtype=settings.dtype,
+            dtype=_dtype(settings, decoding),
             random_weights=settings.random_weights,
         )
         return cls(loaded, image_root, decoding, settings.engine, settings.batch_size)
@@ -236,3 +238,17 @@ class LibraSystem:
             prior=pixels[1] if len(pixels) > 1 else None,
         )
         return _Ready(example, study, notices)
+
+
+def _dtype(settings: SystemSettings, decoding: Decoding) -> str:
+    """The type to load a model in: what was asked for, else the protocol's where the device can."""
+    if settings.dtype != "auto" or decoding.dtype == "auto":
+        return settings.dtype
+    if resolve_device(settings.device).type != "cpu":
+        return decoding.dtype
+    warnings.warn(
+        f"protocol {decoding.name} was published in {decoding.dtype}; on a CPU the model computes "
+        "in float32, and the signature says so",
+        stacklevel=2,
+    )
+    return "auto"

@@ -136,7 +136,7 @@ def load_model(
     tower = find_tower(config, folder, model_base, vision_tower)
     texts = model_base or folder
     tokenizer = load_tokenizer(texts, config.model_type, training=training)
-    made_up = add_image_tokens(tokenizer, config)
+    made_up = add_image_tokens(tokenizer, config, patch=not training)
     _refuse_misfit(chosen, tokenizer, folder)
     processor = ImageProcessor.read(tower)
     files: list[Path] = []
@@ -148,7 +148,7 @@ def load_model(
         if adapter_file(folder) is not None:
             merge_adapter(model.language_model, folder)
     _refuse_other_pixels(model, processor, tower)
-    fit_vocabulary(model, tokenizer, made_up, texts, cut=not training)
+    fit_vocabulary(model, tokenizer, made_up, texts, cut=not training, grow=not random_weights)
     model = model.to(place, kind)
     if _has_flash_attention(place, kind):
         model.language_model.set_attn_implementation("flash_attention_2")

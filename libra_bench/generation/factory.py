@@ -60,15 +60,16 @@ class SystemSettings:
         self.decoding()
         if self.is_baseline:
             return
-        if not Path(self.model).is_dir():
-            zoo.require(zoo.find(self.model))
         # torch is imported from here on: whatever is cheaper to refuse was refused before.
         from libra_bench.generation import capacity
-        from libra_bench.model.loading import find_parts, resolve_device, resolve_dtype
+        from libra_bench.model.loading import resolve_device, resolve_dtype
+        from libra_bench.model.places import find_parts, require
 
         capacity.check(self.batch_size)
         resolve_device(self.device)
         resolve_dtype(self.dtype, self.device)
+        if self.vision_tower is None and self.model_base is None and not Path(self.model).is_dir():
+            require(zoo.find(self.model))
         find_parts(self.model, self.model_base, self.vision_tower)
 
     @property

@@ -170,17 +170,12 @@ def is_present(entry: ZooEntry) -> Path | None:
     return _TINY if entry.hub_id is None else locate(entry.hub_id)
 
 
-def require(entry: ZooEntry) -> None:
-    """Make sure that a model can be loaded.
-
-    Raises:
-        MissingResourceError: its weights are not on this machine.
-    """
-    if entry.kind == "model" and is_present(entry) is None:
-        raise MissingResourceError(
-            f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
-            how_to_get(str(entry.hub_id)),
-        )
+def missing_weights(entry: ZooEntry) -> MissingResourceError:
+    """What to say of a model whose weights are not on this machine."""
+    return MissingResourceError(
+        f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
+        how_to_get(str(entry.hub_id)),
+    )
 
 
 def locate(hub_id: str) -> Path | None:

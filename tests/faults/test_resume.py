@@ -129,7 +129,7 @@ def test_another_question_is_answered_again_and_no_other(
     assert {k: one.text for k, one in answers(path).items()} == {
         k: one.text for k, one in answers(fresh).items()
     }
-    assert [one for one in answers(path)] == list("abcdef")
+    assert list(answers(path)) == list("abcdef")
 
 
 def test_images_that_were_copied_elsewhere_are_the_same_question(
@@ -228,7 +228,13 @@ def test_equal_lines_are_healed_and_others_named(root: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "content",
-    ["notes of mine\nand more", "no line break", '{"a": 1}\n', '{"question_id": 3}\n{"x', "\x00\xff"],
+    [
+        "notes of mine\nand more",
+        "no line break",
+        '{"a": 1}\n',
+        '{"question_id": 3}\n{"x',
+        "\x00\xff",
+    ],
 )
 def test_a_file_that_is_no_log_stays_as_it_is(tmp_path: Path, content: str) -> None:
     path = tmp_path / "mine"
@@ -281,9 +287,7 @@ def test_a_disk_that_is_full_for_a_moment_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("size", [100, 700, 1500])
-def test_a_limit_of_the_system_is_told_with_the_file(
-    root: Path, tmp_path: Path, size: int
-) -> None:
+def test_a_limit_of_the_system_is_told_with_the_file(root: Path, tmp_path: Path, size: int) -> None:
     """A true limit, in a process of its own: the file ends with a whole line."""
     path = tmp_path / "p.jsonl"
     code = (

@@ -123,9 +123,7 @@ def evaluate(
     begin = RunFolder.reopen if resume else RunFolder.create
     private_folder(path)
     with sole_writer(path):
-        # A start that is refused leaves the folder as it was.
-        RunFolder(path).require_examples(cohort.examples)
-        folder = begin(path, arguments=arguments, resolved=resolved)
+        folder = begin(path, arguments=arguments, resolved=resolved, examples=cohort.examples)
         with _accounted(folder):
             folder.write_examples(cohort.examples, cohort.sources)
             folder.write_dropped((one.id, one.reason) for one in cohort.dropped)

@@ -21,6 +21,7 @@ from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
 from libra_bench.model.loading import LoadedModel, load_model, resolve_device
 from libra_bench.model.processor import Padding
+from libra_bench.model.questions import question_of
 
 if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
@@ -122,7 +123,7 @@ class LibraSystem:
         faults = []
         for example in examples:
             try:
-                self._loaded.prompt_ids(example.text)
+                self._loaded.prompt_ids(self._question(example))
             except InputError as error:
                 faults.append(f"id {example.question_id!r}: {error}")
         if faults:
@@ -175,7 +176,7 @@ class LibraSystem:
         emit(
             Prediction(
                 question_id=example.question_id,
-                prompt=example.text,
+                prompt=self._question(example),
                 text=self._loaded.tokenizer.decode(ids).strip(),
                 model_id=self.model_id,
                 reference=example.reference or None,
@@ -183,6 +184,9 @@ class LibraSystem:
                 metadata=self.metadata,  # type: ignore[call-arg]  # an extra field
             )
         )
+
+    def _question(self, example: Example) -> str:
+        return question_of(example, self._loaded.conversation.name)
 
     def _paths(self, example: Example) -> list[Path]:
         if not example.image:
@@ -197,7 +201,7 @@ class LibraSystem:
         ]
         return Study(
             key=example.question_id,
-            prompt_ids=self._loaded.prompt_ids(example.text),
+            prompt_ids=self._loaded.prompt_ids(self._question(example)),
             current=pixels[0],
             prior=pixels[1] if len(pixels) > 1 else None,
         )

@@ -21,6 +21,7 @@ from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
 from libra_bench.model.loading import LoadedModel, load_model, resolve_device
 from libra_bench.model.processor import Padding
+from libra_bench.model.questions import question_of
 
 if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
@@ -131,7 +132,7 @@ class LibraSystem:
         faults = []
         for example in examples:
             try:
-                self._loaded.prompt_ids(example.text)
+                self._loaded.prompt_ids(self._question(example))
             except StudyError:
                 continue  # It fails by itself when its turn comes.
             except InputError as error:
@@ -191,7 +192,7 @@ class LibraSystem:
             return failed(example, self, error)
         return Prediction(
             question_id=example.question_id,
-            prompt=example.text,
+            prompt=self._question(example),
             text=text,
             model_id=self.model_id,
             reference=example.reference or None,
@@ -206,7 +207,10 @@ class LibraSystem:
         Raises:
             InputError: an image that is not there.
         """
-        return [example.text, *dict.fromkeys(self._paths(example))]
+        return [self._question(example), *dict.fromkeys(self._paths(example))]
+
+    def _question(self, example: Example) -> str:
+        return question_of(example, self._loaded.conversation.name)
 
     def _paths(self, example: Example) -> list[Path]:
         if not example.image:
@@ -233,7 +237,7 @@ class LibraSystem:
                 raise StudyError(f"{name}: its pixel values are not finite")
         study = Study(
             key=example.question_id,
-            prompt_ids=self._loaded.prompt_ids(example.text),
+            prompt_ids=self._loaded.prompt_ids(self._question(example)),
             current=pixels[0],
             prior=pixels[1] if len(pixels) > 1 else None,
         )

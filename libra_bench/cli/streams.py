@@ -80,11 +80,10 @@ class _Unasked:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self.buffer = stream.buffer
-        self.encoding = stream.encoding
+        self._stream = stream
 
-    def fileno(self) -> int:
-        return self.buffer.fileno()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
     def isatty(self) -> bool:
         return False

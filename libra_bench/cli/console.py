@@ -59,19 +59,27 @@ def table(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    grid = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
+    # Names of models may look like markup: `[/x]`.
+    grid = Table(
+        title=None if title is None else Text(title),
+        box=None,
+        header_style="bold",
+        title_justify="left",
+        pad_edge=False,
+    )
     for index, column in enumerate(columns):
         known = column in figures
         wordy = index == 0 or any(any(c.isalpha() for c in row[index]) for row in rows)
         grid.add_column(
-            column,
+            Text(column),
             justify="left" if wordy and not known else "right",
             overflow="fold",
             min_width=max((len(row[index]) for row in rows), default=0) if known else None,
         )
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(grid, markup=False)
 
 
@@ -140,10 +148,10 @@ def _bar(label: str, *, left: bool) -> Iterator[tuple[Bar, TaskID]]:
     )
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None if left else 40),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[speed]}", markup=False),
         TimeRemainingColumn() if left else TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as bar:
@@ -154,6 +162,8 @@ def _bar(label: str, *, left: bool) -> Iterator[tuple[Bar, TaskID]]:
 def steps_progress(label: str) -> Iterator[Callable[[str], None]]:
     """A spinner that names what is being done."""
     from rich.console import Console
+    from rich.markup import escape
 
-    with Console(stderr=True).status(label) as status:
-        yield lambda step: status.update(f"{label}: {step}")
+    # Names of folders may look like markup: `[/x]`.
+    with Console(stderr=True).status(escape(label)) as status:
+        yield lambda step: status.update(escape(f"{label}: {step}"))

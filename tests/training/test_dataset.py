@@ -102,9 +102,7 @@ def test_every_style_takes_several_turns_and_learns_each_answer(
 ) -> None:
     """Where the published trainer's counts fail and it masks all, the answers are found."""
     turns = [("More?", "Two, three."), ("Else?", "None.")]
-    ids, labels = supervised(
-        "First?", "One.", conversation(mode), loaded.tokenizer, later=turns
-    )
+    ids, labels = supervised("First?", "One.", conversation(mode), loaded.tokenizer, later=turns)
     learned = loaded.tokenizer.decode([one for one in labels.tolist() if one != IGNORED])
     assert all(answer in learned for answer in ("One.", "Two, three.", "None."))
     assert not any(question in learned for question in ("First", "More", "Else"))

@@ -20,7 +20,7 @@ TARGETS = ["q_proj", "v_proj", "down_proj"]
 
 
 def trained(folder: Path, **settings: Any) -> Path:
-    """An adapter over libra-tiny's language model, as PEFT saves it, with weights that do something."""
+    """An adapter over libra-tiny's language model, as PEFT saves it, whose weights do something."""
     torch.manual_seed(3)
     language = load_model(TINY, device="cpu").model.language_model
     config = LoraConfig(

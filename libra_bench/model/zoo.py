@@ -122,8 +122,8 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "maira-2",
             "model",
-            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; asked in its own form, "
-            "with indication, technique and comparison",
+            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; asked in its own "
+            "form, with indication, technique and comparison",
             hub_id="X-iZhang/libra-maira-2",
             # Its page says "RAD-DINO (adapted)"; that the tower's own page is this one is a guess.
             tower="microsoft/rad-dino-maira-2",

@@ -59,7 +59,6 @@ class LibraSystem:
     ) -> None:
         self._loaded = loaded
         self._root = image_root
-        self._decoding = decoding
         self._padding: Padding = "mean" if loaded.config.pad else "none"
         self._generate = import_module(f"libra_bench.generation.engines.{engine}").generate
         self._engine = engine
@@ -71,7 +70,8 @@ class LibraSystem:
         self.model_id = loaded.model_id
         self.trained = loaded.trained
         facts = loaded.describe()
-        decoding = replace(decoding, dtype=facts["dtype"])
+        self._published_dtype = decoding.dtype
+        self._decoding = decoding = replace(decoding, dtype=facts["dtype"])
         self.metadata: dict[str, Any] = {
             "protocol": decoding.name,
             "decoding": decoding.signature(),
@@ -103,7 +103,11 @@ class LibraSystem:
 
     def describe(self) -> dict[str, Any]:
         """Facts for the manifest."""
-        return {"kind": "model", **self._loaded.describe(), **self.metadata, "engine": self._engine}
+        facts = {"kind": "model", **self._loaded.describe(), **self.metadata}
+        if self._published_dtype not in ("auto", self._decoding.dtype):
+            # A CPU computes in float32, and whoever asks may choose.
+            facts["published_dtype"] = self._published_dtype
+        return {**facts, "engine": self._engine}
 
     def check(self, examples: Sequence[Example]) -> None:
         """Refuse a cohort of which no image can be found, and prompts that are too long.
@@ -250,9 +254,4 @@ def _dtype(settings: SystemSettings, decoding: Decoding) -> str:
         return settings.dtype
     if resolve_device(settings.device).type != "cpu":
         return decoding.dtype
-    warnings.warn(
-        f"protocol {decoding.name} was published in {decoding.dtype}; on a CPU the model computes "
-        "in float32, and the signature says so",
-        stacklevel=2,
-    )
     return "auto"

@@ -1,8 +1,8 @@
 """Checkpoints in the forms that users have, against the published code's answers on them.
 
 Each kit of `tests/kits/forms` is a small checkpoint with random weights: Llama 3's `tokenizer.json`
-with its scaled rotary embedding, Qwen's chat, Phi-3's tokens that take white space along, tokens that
-were added but are not special, a vocabulary with more rows than the tokenizer has tokens.
+with its scaled rotary embedding, Qwen's chat, Phi-3's tokens that take white space along, tokens
+that were added but are not special, a vocabulary with more rows than the tokenizer has tokens.
 """
 
 import json

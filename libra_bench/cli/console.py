@@ -85,7 +85,7 @@ def table(
         known = column in figures
         wordy = index == 0 or any(any(c.isalpha() for c in row[index]) for row in rows)
         grid.add_column(
-            Text(column),
+            column,
             justify="left" if wordy and not known else "right",
             overflow="fold",
             min_width=max((len(row[index]) for row in rows), default=0) if known else None,

@@ -325,3 +325,8 @@ def test_rows_beyond_the_tokenizer_are_cut_and_missing_ones_are_the_mean(tiny: P
     rows = loaded.model.language_model.get_input_embeddings().weight
     assert len(loaded.tokenizer) == len(rows) == 1026
     torch.testing.assert_close(rows[-1], table.float().mean(0), atol=1e-3, rtol=0)
+
+
+def test_a_template_that_the_model_does_not_have_is_refused(tiny: Path) -> None:
+    with pytest.raises(InputError, match=r"'qwen' does not fit .* no <\|im_start\|>"):
+        load_model(tiny, conv_mode="qwen")

@@ -15,9 +15,12 @@ MODEL_ROW = "{:<22}{:<9}{:>8}  {:<12}{}"
 
 def models(json: options.Json = False) -> None:
     """Models by name, and whether their weights are on this machine."""
-    from libra_bench.model import zoo
+    from libra_bench.model import places, zoo
 
-    rows = [zoo.describe(entry) for entry in zoo.ZOO.values()]
+    rows = [
+        {**zoo.describe(entry), "missing": [gap.what for gap in places.lacking(entry)]}
+        for entry in zoo.ZOO.values()
+    ]
     if json:
         print_json(rows)
         return
@@ -25,7 +28,8 @@ def models(json: options.Json = False) -> None:
     for row in rows:
         size = f"{row['gigabytes_bfloat16']:.3g} GB" if row["gigabytes_bfloat16"] else "–"
         needed = row["kind"] == "model"
-        state = ("present" if row["present"] else "missing") if needed else "none"
+        lacks = "no tower" if row["present"] else "missing"
+        state = (lacks if row["missing"] else "present") if needed else "none"
         mode = row["conv_mode"] or "–"
         show(MODEL_ROW.format(row["name"], state, size, row["section"], mode))
         source = row["hub_id"] or "this package"

@@ -33,8 +33,9 @@ def _base(value: Path | None) -> Path | None:
 
     name = str(value)
     if name in zoo.ZOO:
-        zoo.require(zoo.ZOO[name])
         found = zoo.is_present(zoo.ZOO[name])
+        if found is None and zoo.ZOO[name].kind == "model":
+            raise zoo.missing_weights(zoo.ZOO[name])
     else:
         found = zoo.locate(name)
     if found is not None:

@@ -96,6 +96,7 @@ def run(
             model=named,
             predictions=predictions,
             columns=options.columns(columns),
+            references_apart=data is not None or references is not None,
             protocol=protocol,
             overrides=options.decoding_overrides(
                 num_beams,

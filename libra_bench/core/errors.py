@@ -35,6 +35,10 @@ class MissingResourceError(InputError):
         self.what = what
         self.mend = mend
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        # So that it passes between processes; what a subclass is made of is in its words.
+        return MissingResourceError, (self.what, self.mend)
+
 
 class StudyError(InputError):
     """What one study's files or tokens cost; its `__cause__` is what was raised over them."""

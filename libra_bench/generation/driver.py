@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.identity import answerer_hash
@@ -72,13 +73,22 @@ class Driver:
         asked: dict[str, dict[str, str]] = {}
         started = last = time.perf_counter()
 
+        # So that a file of predictions alone still tells whose reports they are.
+        patients = {one.question_id: one.subject_id for one in examples if one.subject_id}
+
         def emit(prediction: Prediction) -> None:
             nonlocal last
             now = time.perf_counter()
             # Where several reports ran together each is charged the time since the one before,
             # so that the seconds of a run add up to its wall clock.
-            marked = {"answerer_hash": answerer, **asked.get(prediction.question_id, {})}
-            self.log.append(prediction.model_copy(update={**marked, "seconds": now - last}))
+            known: dict[str, Any] = {
+                "answerer_hash": answerer,
+                **asked.get(prediction.question_id, {}),
+                "seconds": now - last,
+            }
+            if prediction.question_id in patients:
+                known["subject_id"] = patients[prediction.question_id]
+            self.log.append(prediction.model_copy(update=known))
             last = now
             progress.done += 1
             progress.new += 1

@@ -43,6 +43,8 @@ class SystemSettings:
     """Somebody else's texts, which answer in place of a model."""
     columns: dict[str, str] = field(default_factory=dict)
     """Our names of the columns that the file of predictions calls otherwise."""
+    references_apart: bool = False
+    """The references are not in the file of predictions."""
 
     def check(self) -> None:
         """Refuse wrong names and missing weights before any data is read.
@@ -58,15 +60,16 @@ class SystemSettings:
         self.decoding()
         if self.is_baseline:
             return
-        if not Path(self.model).is_dir():
-            zoo.require(zoo.find(self.model))
         # torch is imported from here on: whatever is cheaper to refuse was refused before.
         from libra_bench.generation import capacity
-        from libra_bench.model.loading import find_parts, resolve_device, resolve_dtype
+        from libra_bench.model.loading import resolve_device, resolve_dtype
+        from libra_bench.model.places import find_parts, require
 
         capacity.check(self.batch_size)
         resolve_device(self.device)
         resolve_dtype(self.dtype, self.device)
+        if self.vision_tower is None and self.model_base is None and not Path(self.model).is_dir():
+            require(zoo.find(self.model))
         find_parts(self.model, self.model_base, self.vision_tower)
 
     @property
@@ -99,7 +102,8 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
     """
     settings.check()
     if settings.predictions is not None:
-        return ForeignSystem.load(settings.predictions, settings.columns)
+        alone = not settings.references_apart
+        return ForeignSystem.load(settings.predictions, settings.columns, alone=alone)
     if settings.is_baseline:
         return _baseline(settings, cohort)
     from libra_bench.generation.libra import LibraSystem

@@ -42,13 +42,16 @@ class ForeignSystem:
         }
 
     @classmethod
-    def load(cls, path: Path, columns: Mapping[str, str]) -> ForeignSystem:
+    def load(cls, path: Path, columns: Mapping[str, str], *, alone: bool) -> ForeignSystem:
         """Read a file of predictions (`data.texts`).
+
+        Args:
+            alone: the references stand in the same file.
 
         Raises:
             InputError: it cannot be read as one.
         """
-        return cls(read_answers(path, columns))
+        return cls(read_answers(path, columns, alone=alone))
 
     @property
     def notes(self) -> list[str]:

@@ -23,8 +23,10 @@ LOWEST = -1e9
 class NotFiniteError(StudyError):
     """A model's logits are no numbers, or infinite, so that its answer means nothing."""
 
-    def __init__(self) -> None:
-        super().__init__("the model's logits are not finite: weights or images are broken")
+    def __init__(
+        self, said: str = "the model's logits are not finite: weights or images are broken"
+    ) -> None:
+        super().__init__(said)
 
 
 class Search:

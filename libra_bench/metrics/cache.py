@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from libra_bench.core.errors import cause_of
+from libra_bench.core.errors import Notice, cause_of
 from libra_bench.core.files import cache_dir
 
 Value = TypeVar("Value")
@@ -184,7 +184,7 @@ def _removed(path: Path) -> bool:
 
 
 def _note(text: str) -> None:
-    warnings.warn(text, stacklevel=5)
+    warnings.warn(text, Notice, stacklevel=5)
 
 
 def _checksum(key: bytes, value: bytes) -> bytes:

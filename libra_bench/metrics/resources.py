@@ -40,7 +40,7 @@ class DamagedModelError(MissingResourceError):
 
     def __init__(self, option: str, fault: str) -> None:
         super().__init__(
-            f"{option}: {fault}", f"a whole copy of the model, named by --metric-option {option}="
+            f"{option}: {fault}", f"a whole copy of the model, named by --metric-option {option}=…"
         )
 
 
@@ -93,6 +93,8 @@ def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
                     f"{option}: there is no folder {name}", f"--metric-option {option}=DIR"
                 )
             folder = _cached_snapshot(name) or folder
+        else:
+            mend = f"a whole copy of the model, named by --metric-option {option}=DIR"
         if not folder.is_dir():
             raise MissingResourceError(
                 f"{option}: no folder {name!r}, and no model of that name in the Hugging Face "

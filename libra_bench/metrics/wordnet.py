@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from libra_bench.core.errors import MissingResourceError, cause_of
+from libra_bench.core.errors import MissingResourceError, Notice, cause_of
 from libra_bench.core.files import cache_dir
 
 DEBIAN = Path("/usr/share/wordnet")
@@ -77,7 +77,9 @@ def wordnet() -> CachedWordNet:
         _use_own_data()
         own = cache_dir("nltk_data") / "corpora" / "wordnet"
         if own.is_dir() and _debian_complete() and not _is_copy(own):
-            warnings.warn(f"{own}: the copy of WordNet is damaged and is made again", stacklevel=2)
+            warnings.warn(
+                f"{own}: the copy of WordNet is damaged and is made again", Notice, stacklevel=2
+            )
             shutil.rmtree(own)
     if not _found(WORDNET):
         if _debian_complete():

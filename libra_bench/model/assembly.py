@@ -227,6 +227,7 @@ def _with_weights(
                 dtype=first.dtype,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
+                trust_remote_code=False,
                 **_extra(settings),
             )
     except Exception as error:  # noqa: BLE001  # a damaged configuration can raise anything here

@@ -133,10 +133,12 @@ def load_model(
     like = entry or zoo.published_as(folder.resolve().name)
     mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
     chosen = conversation(mode)
+    if adapter_file(folder) is not None and model_base is None:
+        raise InputError(f"{folder}: an adapter; name the model it belongs to by --model-base")
     tower = find_tower(config, folder, model_base, vision_tower)
     texts = model_base or folder
     tokenizer = load_tokenizer(texts, config.model_type, training=training)
-    made_up = add_image_tokens(tokenizer, config)
+    made_up = add_image_tokens(tokenizer, config, patch=not training)
     _refuse_misfit(chosen, tokenizer, folder)
     processor = ImageProcessor.read(tower)
     files: list[Path] = []
@@ -146,9 +148,10 @@ def load_model(
         state, files = _read_state(folder, model_base)
         model = assemble(config, state, tower, folder)
         if adapter_file(folder) is not None:
+            model = model.to(kind)  # The published code merges in the type that it runs in.
             merge_adapter(model.language_model, folder)
     _refuse_other_pixels(model, processor, tower)
-    fit_vocabulary(model, tokenizer, made_up, texts, cut=not training)
+    fit_vocabulary(model, tokenizer, made_up, texts, cut=not training, grow=not random_weights)
     model = model.to(place, kind)
     if _has_flash_attention(place, kind):
         model.language_model.set_attn_implementation("flash_attention_2")
@@ -212,8 +215,7 @@ def _read_state(folder: Path, base: Path | None) -> tuple[dict[str, Tensor], lis
         if base is not None:
             raise InputError(f"{folder}: neither an adapter nor a connector to put on {base}")
         return read_folder(folder), weight_files(folder)
-    if base is None:
-        raise InputError(f"{folder}: an adapter; name the model it belongs to by --model-base")
+    assert base is not None
     state = read_folder(base)
     partial = [path for path in (adapter, extra, connector) if path and path.is_file()]
     for path in (connector, extra):

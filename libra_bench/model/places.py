@@ -27,6 +27,44 @@ def find_parts(
     return folder, find_tower(read_config(folder), folder, model_base, vision_tower)
 
 
+def lacking(entry: zoo.ZooEntry) -> list[MissingResourceError]:
+    """Everything that is not on this machine of what a named model needs; empty where it loads.
+
+    Of a checkpoint that is not there nobody can say whether it holds its tower, so that the tower's
+    own page is named with it.
+    """
+    if entry.kind == "baseline":
+        return []
+    folder = zoo.is_present(entry)
+    if folder is not None:
+        try:
+            find_tower(read_config(folder), folder, None, None)
+        except MissingResourceError as gap:
+            return [gap]
+        except InputError:
+            return []  # What is wrong with a file that is there is told when it is read.
+        return []
+    gaps = [zoo.missing_weights(entry)]
+    if entry.tower and zoo.locate(entry.tower) is None:
+        gaps.append(_missing_tower(entry.tower))
+    return gaps
+
+
+def require(entry: zoo.ZooEntry) -> None:
+    """Make sure that a named model can be loaded.
+
+    Raises:
+        MissingResourceError: all that is missing, in one message.
+    """
+    gaps = lacking(entry)
+    if len(gaps) == 1:
+        raise gaps[0]
+    if gaps:
+        raise MissingResourceError(
+            " and ".join(gap.what for gap in gaps), " and ".join(gap.mend for gap in gaps)
+        )
+
+
 def find_checkpoint(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
     """The folder of a checkpoint, and what the zoo knows of it where it was named so.
 
@@ -39,9 +77,9 @@ def find_checkpoint(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
     entry = zoo.find(str(name))
     if entry.kind == "baseline":
         raise InputError(f"{name} is a text-only baseline; it has no weights to load")
-    zoo.require(entry)
     folder = zoo.is_present(entry)
-    assert folder is not None
+    if folder is None:
+        raise zoo.missing_weights(entry)
     return folder, entry
 
 
@@ -80,7 +118,11 @@ def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path
             f"{open_clip.CXR_CONFIG} are not in it",
             "download the whole repository, or name their folder by --vision-tower",
         )
-    raise MissingResourceError(
+    raise _missing_tower(page)
+
+
+def _missing_tower(page: str) -> MissingResourceError:
+    return MissingResourceError(
         f"the vision tower {page} is not on this machine",
         f"{zoo.how_to_get(page)}, or name its folder by --vision-tower",
     )

@@ -15,10 +15,14 @@ from libra_bench.model.tokenizer import Tokenizer
 IMAGE_PATCH, IMAGE_START, IMAGE_END = "<im_patch>", "<im_start>", "<im_end>"
 
 
-def add_image_tokens(tokenizer: Tokenizer, config: LibraConfig) -> int:
-    """Add the tokens that the published code adds on loading; how many were not there."""
+def add_image_tokens(tokenizer: Tokenizer, config: LibraConfig, *, patch: bool = True) -> int:
+    """Add the tokens that the published code adds on loading; how many were not there.
+
+    Args:
+        patch: whether to add `<im_patch>`, which stands in no text, as well.
+    """
     before = len(tokenizer)
-    if config.use_im_patch_token:
+    if config.use_im_patch_token and patch:
         tokenizer.add([IMAGE_PATCH])
     if config.use_im_start_end:
         tokenizer.add([IMAGE_START, IMAGE_END])
@@ -26,7 +30,13 @@ def add_image_tokens(tokenizer: Tokenizer, config: LibraConfig) -> int:
 
 
 def fit_vocabulary(
-    model: LibraModel, tokenizer: Tokenizer, made_up: int, where: Path, *, cut: bool = True
+    model: LibraModel,
+    tokenizer: Tokenizer,
+    made_up: int,
+    where: Path,
+    *,
+    cut: bool = True,
+    grow: bool = True,
 ) -> None:
     """Give the language model as many rows as its tokenizer has tokens, in place.
 
@@ -39,6 +49,7 @@ def fit_vocabulary(
         made_up: tokens that were added on loading.
         where: the checkpoint, for messages.
         cut: whether rows are taken away. The published trainer does not.
+        grow: whether rows are added.
 
     Raises:
         InputError: the tokenizer has more tokens than the vocabulary has rows.
@@ -51,7 +62,7 @@ def fit_vocabulary(
             f"{where}: its tokenizer has {tokens - made_up} tokens, its vocabulary {rows} rows: a "
             "token without a row cannot be read"
         )
-    if tokens == rows or (tokens < rows and not cut):
+    if tokens == rows or (tokens < rows and not cut) or (tokens > rows and not grow):
         return
     head = language_model.get_output_embeddings()
     tied = head.weight is table.weight

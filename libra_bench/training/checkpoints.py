@@ -64,7 +64,7 @@ def write_layout(
     """
     state = module.state_dict() if state is None else state
     connector = connector_state(_below(state, OWN_CONNECTOR))
-    config = dict(origin.raw)
+    config = {**origin.raw, "vocab_size": module.model.config.language.vocab_size}
     if "libra_bench" in config:  # An untrained model says so there.
         config["libra_bench"] = {**config["libra_bench"], "trained": True}
     write_json(folder / "config.json", config)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from libra_bench.core.errors import InputError, StudyError, costs_a_study
+from libra_bench.core.errors import InputError, Notice, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.data.images import NOTICE, load_image, resolve_image
 from libra_bench.model.configuration import IMAGE_TOKEN
@@ -73,8 +73,6 @@ class ConversationDataset(Dataset[Item]):
         as_published: bool = False,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        if not image_root.is_dir():
-            raise InputError(f"image root {image_root}: no such folder")
         self._tokenizer, self._mode = loaded.tokenizer, loaded.conversation
         self._processor, self._root = loaded.processor, image_root
         self._tag = START_END_TAG if loaded.config.use_im_start_end else IMAGE_TAG
@@ -107,7 +105,7 @@ class ConversationDataset(Dataset[Item]):
                 self._take(one, length)
         if not self.conversations:
             raise InputError("no conversation can be learned from: " + listing(self.refused))
-        self._require_an_image()
+        require_an_image(self.conversations, image_root)
 
     def __len__(self) -> int:
         return len(self.conversations)
@@ -124,21 +122,6 @@ class ConversationDataset(Dataset[Item]):
                 continue
             return Item(*self._encode(one), images, skipped=step)
         raise InputError(f"{len(faults)} conversations in a row have no image: {listing(faults)}")
-
-    def _require_an_image(self) -> None:
-        """Refuse an image root below which none of the images lies, before any training."""
-        first = None
-        for one in self.conversations:
-            try:
-                for name in one.images:
-                    resolve_image(self._root, name)
-                return
-            except InputError as error:
-                first = first or f"id {one.id!r}: {error}"
-        raise InputError(
-            f"image root {self._root}: none of the {len(self.conversations)} conversations has "
-            f"its images there ({first})"
-        )
 
     def _take(self, one: TrainingConversation, length: int) -> None:
         self.conversations.append(one)
@@ -167,12 +150,34 @@ class ConversationDataset(Dataset[Item]):
     def _pixels(self, name: str, one: TrainingConversation) -> Tensor:
         image = load_image(resolve_image(self._root, name))
         if NOTICE in image.info:
-            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", stacklevel=3)
+            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", Notice, stacklevel=3)
         with costs_a_study(f"{name}: cannot be made pixel values"):
             pixels = self._processor(image, self._padding)
         if not pixels.isfinite().all():
             raise StudyError(f"{name}: its pixel values are not finite")
         return pixels
+
+
+def require_an_image(conversations: Sequence[TrainingConversation], image_root: Path) -> None:
+    """Refuse an image root below which none of the images lies.
+
+    Raises:
+        InputError: there is no such folder, or no conversation has its images there.
+    """
+    if not image_root.is_dir():
+        raise InputError(f"image root {image_root}: no such folder")
+    first = None
+    for one in conversations:
+        try:
+            for name in one.images:
+                resolve_image(image_root, name)
+            return
+        except InputError as error:
+            first = first or f"id {one.id!r}: {error}"
+    raise InputError(
+        f"image root {image_root}: none of the {len(conversations)} conversations has its images "
+        f"there ({first})"
+    )
 
 
 def _learns(labels: Tensor) -> bool:

@@ -42,4 +42,7 @@ def merge(
         copy_tokenizer(model_base, output)
         copy_tower(tower, output)
         # Last: without it the folder is no checkpoint.
-        write_json(output / "config.json", read_json(folder / "config.json"))
+        rows = loaded.config.language.vocab_size
+        write_json(
+            output / "config.json", {**read_json(folder / "config.json"), "vocab_size": rows}
+        )

@@ -21,8 +21,8 @@ from libra_bench.training.checkpoints import (
     cut_off_checkpoints,
     whole_checkpoints,
 )
-from libra_bench.training.conversations import read_conversations
-from libra_bench.training.dataset import ConversationDataset
+from libra_bench.training.conversations import TrainingConversation, read_conversations
+from libra_bench.training.dataset import ConversationDataset, require_an_image
 from libra_bench.training.module import TrainedLibra
 from libra_bench.training.quantization import quantize
 from libra_bench.training.resuming import RECORD, check_output, is_at_the_end, require_same
@@ -102,6 +102,11 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
         resume=settings.resume,
         inputs=(*inputs, settings.image_root, settings.data.parent),
     )
+    # Whatever the files can tell is told before any weights are loaded.
+    conversations = _conversations(settings, settings.data)
+    held_out = None
+    if settings.validation_data is not None:
+        held_out = _conversations(settings, settings.validation_data)
     loaded, origin = start(
         settings.model,
         model_base=settings.model_base,
@@ -110,10 +115,10 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
         conv_mode=settings.conv_mode,
         seed=arguments.seed,
     )
-    data = _dataset(settings, settings.data, loaded, arguments, say)
+    data = _dataset(settings, settings.data, conversations, loaded, arguments, say)
     validation, validate = None, None
-    if settings.validation_data is not None:
-        validation = _dataset(settings, settings.validation_data, loaded, arguments, say)
+    if settings.validation_data is not None and held_out is not None:
+        validation = _dataset(settings, settings.validation_data, held_out, loaded, arguments, say)
         validate = _validator(settings, arguments, loaded, validation)
     # Adapters draw their first weights: the same ones in every process.
     set_seed(arguments.seed)
@@ -175,14 +180,20 @@ def _resume_from(settings: TrainingSettings, arguments: LibraTrainingArguments) 
     return whole[-1] if settings.resume and whole else None
 
 
+def _conversations(settings: TrainingSettings, path: Path) -> list[TrainingConversation]:
+    conversations = read_conversations(path)[: settings.limit]
+    require_an_image(conversations, settings.image_root)
+    return conversations
+
+
 def _dataset(
     settings: TrainingSettings,
     path: Path,
+    conversations: list[TrainingConversation],
     loaded: LoadedModel,
     arguments: LibraTrainingArguments,
     say: Callable[[str], None],
 ) -> ConversationDataset:
-    conversations = read_conversations(path)[: settings.limit]
     data = ConversationDataset(
         conversations,
         loaded,

@@ -59,6 +59,28 @@ def test_a_file_of_texts_becomes_a_run_folder(tmp_path: Path) -> None:
     assert other.exit_code == 2
 
 
+def test_predictions_alone_tell_whose_they_are(tmp_path: Path) -> None:
+    """Scored without its references, a run's file resamples patients as the run did."""
+    texts = ("Clear lungs.", "The heart is large.", "No effusion is seen.", "Edema.")
+    rows = [
+        {"question_id": n, "text": "q", "image": f"p{n // 2}/s{n}/a.jpg", "reference": text}
+        for n, text in enumerate(texts)
+    ]
+    data = ("--data", f"jsonl:{jsonl(tmp_path / 'e.jsonl', *rows)}", "--model", "normal-template")
+    run = tmp_path / "run"
+    assert program("run", *data, *QUICK, "--output", run).exit_code == 0
+    stored = json.loads((run / "summary.json").read_text())["metrics"]["rouge_l"]
+    scored = program("score", "--predictions", run / "predictions.jsonl", *QUICK, "--json")
+    figure = json.loads(scored.stdout)["metrics"]["rouge_l"]
+    assert {name: figure[name] for name in ("value", "low", "high")} == {
+        name: stored[name] for name in ("value", "low", "high")
+    }
+    bare = [{**row, "subject_id": None} for row in rows_of(run / "predictions.jsonl")]
+    path = jsonl(tmp_path / "bare.jsonl", *bare)
+    other = program("score", "--predictions", path, *QUICK, "--json")
+    assert json.loads(other.stdout)["metrics"]["rouge_l"]["low"] != stored["low"]
+
+
 def test_texts_for_a_corpus(tmp_path: Path) -> None:
     """References are the corpus'; studies without a text fail by name, strangers are told."""
     study = {"key_image_path": "a.png", "section_impression": "x"}
@@ -95,6 +117,20 @@ def test_texts_of_studies_answer_each_of_their_images(tmp_path: Path) -> None:
     assert [one["text"] for one in rows_of(tmp_path / "run" / "predictions.jsonl")] == [
         "Clear."
     ] * 2
+
+
+def test_findings_are_predictions_where_references_are_apart(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "p.jsonl", {"question_id": 1, "findings": "a b", "impression": "c"})
+    truth = jsonl(tmp_path / "r.jsonl", {"question_id": 1, "text": "q", "findings": "a b"})
+    for number, apart in enumerate((("--references", truth), ("--data", f"jsonl:{truth}"))):
+        run = tmp_path / f"run{number}"
+        answer = program("run", "--predictions", path, *apart, *QUICK, "--output", run)
+        assert answer.exit_code == 0, answer.output
+        assert [one["text"] for one in rows_of(run / "predictions.jsonl")] == ["a b"]
+    assert program("run", "--predictions", path, *QUICK).exit_code == 2
+    named = ("--columns", "prediction=x", "--data", f"jsonl:{truth}")
+    answer = program("run", "--predictions", path, *named, *QUICK)
+    assert answer.exit_code == 2 and "--columns: no column `x`" in answer.stderr
 
 
 def test_standard_input_and_a_pair_of_files(tmp_path: Path) -> None:

@@ -50,6 +50,10 @@ CASES = {
     "Gender:M.Age:3 months.Indication: fall": {"sex": "M", "age": "3 months", "indication": "fall"},
     "Age:40.0Gender:MIndication:Fever": {"age": "40", "sex": "M", "indication": "Fever"},
     "Indication: SOB. Age: 50. Sex: Male": {"indication": "SOB.", "age": "50", "sex": "Male"},
+    "Age:>=90.Gender:F.Indication: x": {"age": ">=90", "sex": "F", "indication": "x"},
+    "Age:20-Oct.Gender:F.Indication: x": {"age": "20-Oct", "sex": "F", "indication": "x"},
+    "Age:30.Gender:intersex.Comparison: y": {"age": "30", "sex": "intersex", "comparison": "y"},
+    "Age related changes. Comparison: y": {"indication": "Age related changes.", "comparison": "y"},
     "Indication: page: 4, message: x": {"indication": "page: 4, message: x"},
     "Indication: 77 year old; Reason for study: fall": {
         "indication": "77 year old; Reason for study: fall"

@@ -87,3 +87,14 @@ def test_columns_of_any_kind_and_their_missing_values(make: object, missing: obj
     )
     figure = scores.figures["rouge_l"]
     assert (figure.value, figure.n, figure.unscored) == (100, 2, 1)
+
+
+def test_who_names_a_metric_in_another_way_has_named_it() -> None:
+    from libra_bench.runs.unscored import named_but_unscored
+
+    figures = {"rouge_l": {"metric": "rouge_l", "n": 1}, "bleu1": {"metric": "bleu", "n": 1}}
+    summary = {"profile": "libra", "metrics": figures}
+    assert named_but_unscored(summary, ["ROUGE-L", "bleu4", "RG_ER", "All"]) == ["radgraph"]
+    assert named_but_unscored(summary, None) == []
+    leaderboard = {"run": {"profile": "rexrank"}, "metrics": {}}
+    assert named_but_unscored(leaderboard, ["1/RadCliQ-v1"]) == ["radcliq"]

@@ -16,8 +16,8 @@ from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy, refuse_report
 
-QUESTION = "text"
-"""Where an example holds its question."""
+QUESTION, REFERENCE = "text", "reference"
+"""Where an example holds its question, and the answer to compare with."""
 
 
 class Turn(BaseModel):
@@ -73,8 +73,8 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
     several: list[str] = []
 
     def adapt(value: dict[str, Any]) -> dict[str, Any]:
-        # `text` is the question here; among the others the order is that of the fields' module.
-        name = reference_of(value, taken=QUESTION)
+        # `text` is the question here; other names are read in the order of the fields' module.
+        name = REFERENCE if REFERENCE in value else reference_of(value, taken=QUESTION)
         fields = value if name is None else {**value, "reference": value[name]}
         images = value.get("image")
         if not isinstance(images, list) or len(images) <= MOST_IMAGES:

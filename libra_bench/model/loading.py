@@ -19,7 +19,7 @@ from libra_bench.model.ends import EndTokens, end_tokens
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.lora import PREFIX, adapter_file, merge_adapter
 from libra_bench.model.parts import part_hashes
-from libra_bench.model.places import find_checkpoint, find_parts, find_tower
+from libra_bench.model.places import find_checkpoint, find_parts, find_tower, require_base
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import Tokenizer, encode_with_image, load_tokenizer
 from libra_bench.model.vocabulary import (
@@ -133,8 +133,7 @@ def load_model(
     like = entry or zoo.published_as(folder.resolve().name)
     mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
     chosen = conversation(mode)
-    if adapter_file(folder) is not None and model_base is None:
-        raise InputError(f"{folder}: an adapter; name the model it belongs to by --model-base")
+    require_base(folder, model_base)
     tower = find_tower(config, folder, model_base, vision_tower)
     texts = model_base or folder
     tokenizer = load_tokenizer(texts, config.model_type, training=training)
@@ -165,7 +164,7 @@ def load_model(
         trained=config.trained and not random_weights,
         weights_sha256=fingerprint(files) if files else "random",
         eos_token_ids=end_tokens(model.language_model, tokenizer, chosen, texts),
-        parts=part_hashes(folder, model_base, tower),
+        parts=part_hashes(folder, model_base, tower, config.tower_checkpoint),
     )
 
 

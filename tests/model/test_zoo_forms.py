@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from libra_bench.cli.program import app
@@ -97,3 +99,25 @@ def test_a_tower_inside_is_read_only_where_the_published_code_reads_it(cache: Pa
     with pytest.warns(UserWarning, match="holds weights of a vision tower that the published"):
         other = load_model("llava-med").model.vision_tower.state_dict()
     assert any(not own[name].equal(other[name]) for name in own)
+
+
+@pytest.mark.parametrize("name", ["libra-7b", "llava-rad"])
+def test_another_tower_is_another_answerer(name: str, cache: Path) -> None:
+    """Towers lie outside the checkpoint, or beside its weights as open_clip's two files."""
+    from libra_bench.model.places import find_parts
+
+    zoo_forms.build(name, str(zoo.find(name).hub_id), cache)
+    before = load_model(name)
+    _, tower = find_parts(name)
+    home = tower.parent if tower.is_file() else tower
+    (weights,) = [*home.glob("*_checkpoint.pt")] or [*home.glob("*.safetensors")]
+    real = weights.resolve()
+    if real.suffix == ".pt":
+        state = torch.load(real, weights_only=True)
+        inner = {key: value + 1e-3 for key, value in state["state_dict"].items()}
+        torch.save({**state, "state_dict": inner}, real)
+    else:
+        save_file({key: value + 1e-3 for key, value in load_file(real).items()}, real)
+    after = load_model(name)
+    assert before.weights_sha256 == after.weights_sha256
+    assert {key for key in before.parts if before.parts[key] != after.parts[key]} == {"tower"}

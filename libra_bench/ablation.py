@@ -12,6 +12,8 @@ import numpy as np
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import dump_record, sha256_of_text, write_atomic, write_json
+from libra_bench.core.identity import text_hash
+from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example, Prediction
 from libra_bench.data.cohort import Cohort
 from libra_bench.generation.driver import Driver, Progress
@@ -20,6 +22,7 @@ from libra_bench.generation.log import PredictionLog
 from libra_bench.metrics import registry
 from libra_bench.model import zoo
 from libra_bench.report.ablation import ablation_page
+from libra_bench.runs.asked import check_begun, require_same
 from libra_bench.runs.environment import commit, versions
 from libra_bench.runs.scoring import patients_of
 from libra_bench.stats.bootstrap import intervals
@@ -106,6 +109,7 @@ def ablate(
     Raises:
         InputError: no prior to take away, or an output that is there without `resume`.
     """
+    check_begun(output, resume=resume, older="*-prior.jsonl")
     for name in baselines:
         if zoo.find(name).kind != "baseline":
             raise InputError(f"--baselines {name}: a model, not a text-only baseline")
@@ -119,18 +123,32 @@ def ablate(
         for name in [*baselines, TRUE]
     }
     answers: dict[str, list[Prediction]] = {}
-    for name, (_, examples) in asked.items():
-        path = output / f"{name.replace(' ', '-').replace(chr(39), '')}.jsonl"
-        with PredictionLog(path, resume=resume) as log:
-            # The conditions differ in their examples alone: one loaded model serves all.
-            system = systems.get(name, systems[TRUE])
-            Driver(system, log, partial(progress, name)).run(examples)
-            answers[name] = log.finish(examples)
-    rows = _compare(wanted[TRUE], answers, _truths(cohort), trials, seed)
-    run = {"trials": trials, "seed": seed, **_facts(wanted[TRUE], answers[TRUE], cohort)}
-    write_json(output / "ablation.json", {"run": run, "rows": [asdict(row) for row in rows]})
-    write_atomic(output / "ablation.md", ablation_page(output / "ablation.json"))
+    private_folder(output)
+    with sole_writer(output):
+        require_same(output, _asked(wanted, cohort, seed))
+        for name, (_, examples) in asked.items():
+            path = output / f"{name.replace(' ', '-').replace(chr(39), '')}.jsonl"
+            with PredictionLog(path, resume=resume) as log:
+                # The conditions differ in their examples alone: one loaded model serves all.
+                system = systems.get(name, systems[TRUE])
+                Driver(system, log, partial(progress, name)).run(examples)
+                answers[name] = log.finish(examples)
+        rows = _compare(wanted[TRUE], answers, _truths(cohort), trials, seed)
+        run = {"trials": trials, "seed": seed, **_facts(wanted[TRUE], answers[TRUE], cohort)}
+        write_json(output / "ablation.json", {"run": run, "rows": [asdict(row) for row in rows]})
+        write_atomic(output / "ablation.md", ablation_page(output / "ablation.json"))
     return rows
+
+
+def _asked(wanted: dict[str, list[Example]], cohort: Cohort, seed: int) -> dict[str, Any]:
+    """What decides each condition's examples; paths and models, which do not, are left out."""
+    return {
+        "cohort": cohort.name,
+        **{name: str(value) for name, value in cohort.settings.items()},
+        "seed": seed,
+        "studies": len(wanted[TRUE]),
+        **{name: text_hash(*map(dump_record, examples)) for name, examples in wanted.items()},
+    }
 
 
 def _facts(

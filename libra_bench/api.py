@@ -98,6 +98,8 @@ class Model:
         Raises:
             InputError: no example has an image that can be used.
         """
+        from libra_bench.generation.system import answer
+
         self._system.check(examples)
         found: dict[str, Prediction] = {}
 
@@ -105,7 +107,7 @@ class Model:
             found[prediction.question_id] = prediction
 
         for start in range(0, len(examples), self._system.chunk):
-            self._system.generate(examples[start : start + self._system.chunk], keep)
+            answer(self._system, examples[start : start + self._system.chunk], keep, found)
         return [found[example.question_id] for example in examples]
 
 

@@ -93,17 +93,17 @@ def _corpora() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    from libra_bench.model import zoo
+    from libra_bench.model import places, zoo
 
     for entry in zoo.ZOO.values():
         if entry.kind == "baseline":
             continue
-        place = zoo.is_present(entry)
+        gaps = places.lacking(entry)
         yield Finding(
             f"model {entry.name}",
-            place is not None,
-            str(place) if place else "weights missing",
-            None if place else zoo.how_to_get(str(entry.hub_id)),
+            not gaps,
+            "; ".join(gap.what for gap in gaps) or str(zoo.is_present(entry)),
+            "; ".join(gap.mend for gap in gaps) or None,
         )
 
 

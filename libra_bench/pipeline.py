@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import load
+from libra_bench.data.texts import cohort_of
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
+from libra_bench.generation.foreign import ForeignSystem
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
@@ -27,6 +30,9 @@ class Settings:
     system: SystemSettings
     scoring: ScoringSettings
     data: str = "synthetic"
+    """A data spec; empty for the references in or beside the file of predictions."""
+    references: Path | None = None
+    """Beside a file of predictions, and in place of `data`."""
     split: str = "test"
     section: str = "findings"
     limit: int | None = None
@@ -92,34 +98,38 @@ def evaluate(
     Whatever else goes wrong is raised as it is, and the folder says `failed` and why.
     """
     watch = observer or Silence()
-    settings.scoring.check()
+    unscored = settings.scoring.check()
     RunFolder.check_output(path, resume=resume)
     settings.system.check()
     with watch.step("reading the data"):
-        cohort = load(
-            settings.data,
-            split=settings.split,
-            prior_policy=settings.prior_policy,
-            section=settings.section,
-            limit=settings.limit,
-        )
-    for note in cohort.notes:
+        cohort = _cohort(settings)
+    # What is scored unasked may be missing: the end tells. Whoever named it is told at once.
+    for note in [*cohort.notes, *(unscored if settings.scoring.metrics else ())]:
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
     check_subgroups(cohort.examples, settings.scoring.subgroups)
+    if not any(example.reference.strip() for example in cohort.examples):
+        where = settings.data or cohort.spec
+        raise InputError(f"{where}: no example has a reference, so nothing could be scored")
     with watch.step(f"loading {settings.system.model}"):
         system = create_system(settings.system, cohort)
+    if isinstance(system, ForeignSystem):
+        system.check(cohort.examples)
+        for note in system.notes:
+            watch.note(note)
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
-    folder = begin(path, arguments=arguments, resolved=resolved)
-    with _accounted(folder):
-        folder.write_examples(cohort.examples, cohort.sources)
-        folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
-        folder.update(seeds={"scoring": settings.scoring.seed})
-        _generate(system, cohort.examples, folder, watch)
-        return _score(folder, settings.scoring, watch)
+    private_folder(path)
+    with sole_writer(path):
+        folder = begin(path, arguments=arguments, resolved=resolved, examples=cohort.examples)
+        with _accounted(folder):
+            folder.write_examples(cohort.examples, cohort.sources)
+            folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
+            folder.update(seeds={"scoring": settings.scoring.seed})
+            _generate(system, cohort.examples, folder, watch)
+            return _score(folder, settings.scoring, watch)
 
 
 def rescore(
@@ -142,7 +152,7 @@ def rescore(
     examples = folder.examples()
     check_subgroups(examples, scoring.subgroups)
     match(examples, folder.predictions())
-    with _accounted(folder):
+    with sole_writer(path), _accounted(folder):
         folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})
         return _score(folder, scoring, watch)
 
@@ -155,8 +165,9 @@ def _score(folder: RunFolder, scoring: ScoringSettings, watch: Observer) -> Outc
     with watch.step("scoring") as part:
         summary = score_run(folder, scoring, facts=facts, on_step=part)
     with watch.step("writing the report"):
-        folder.set_status("finished")
         pages = render(folder.path, ["html", "md"])
+    # Last: whoever reads this finds everything.
+    folder.set_status("finished")
     return Outcome(folder, summary, pages)
 
 
@@ -166,11 +177,30 @@ def _accounted(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        folder.set_status("cancelled")
+        with suppress(OSError):
+            folder.set_status("cancelled")
         raise
     except Exception as error:
-        folder.set_status("failed", f"{type(error).__name__}: {error}")
+        # A full disk takes no status either; what it was that went wrong is told all the same.
+        with suppress(OSError):
+            folder.set_status("failed", f"{type(error).__name__}: {error}")
         raise
+
+
+def _cohort(settings: Settings) -> Cohort:
+    if not settings.data and settings.system.predictions is not None:
+        cohort = cohort_of(
+            settings.system.predictions, settings.references, settings.system.columns
+        )
+        cohort.examples = cohort.examples[: settings.limit]
+        return cohort
+    return load(
+        settings.data,
+        split=settings.split,
+        prior_policy=settings.prior_policy,
+        section=settings.section,
+        limit=settings.limit,
+    )
 
 
 def _generate(system: System, examples: list[Example], folder: RunFolder, watch: Observer) -> None:
@@ -187,7 +217,7 @@ def _resolved(settings: Settings, cohort: Cohort, system: System) -> dict[str, A
         "model_id": system.model_id,
         "trained": system.trained,
         "system": system.describe(),
-        "data": settings.data,
+        "data": settings.data or cohort.spec,
         "cohort": cohort.name,
         "cohort_settings": cohort.settings,
         "dropped": len(cohort.dropped),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from libra_bench.core.printable import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -20,25 +24,39 @@ if TYPE_CHECKING:
 def complain(message: str) -> None:
     """An error for the user."""
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
 
 
 def warn(message: str) -> None:
     """Something that the user should know and that stops nothing."""
     typer.secho("warning: ", fg="yellow", bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
 
 
 def say(message: str) -> None:
     """A line for the user."""
-    typer.echo(message, err=True)
+    typer.echo(printable(message), err=True)
+
+
+def show(text: str) -> None:
+    """Text for people on stdout, as a report."""
+    typer.echo(printable(text))
 
 
 def print_json(value: Any) -> None:
-    """Machine output: one JSON document on stdout; NaN becomes null."""
+    """Machine output: one JSON document on stdout; NaN becomes null.
+
+    Characters that a terminal acts on, or that stdout's encoding has not, are escaped.
+    """
     from libra_bench.core.files import without_nan
 
-    typer.echo(json.dumps(without_nan(value), indent=1, ensure_ascii=False))
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(without_nan(value), indent=1, ensure_ascii=not utf8)
+    # JSON itself escapes the first 32; the others stand in texts only.
+    typer.echo(_ACTING.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+_ACTING = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -60,6 +78,8 @@ def table(
     from rich.console import Console
     from rich.table import Table
 
+    title = None if title is None else printable(title)
+    rows = [[printable(cell) for cell in row] for row in rows]
     grid = Table(title=title, box=None, header_style="bold", title_justify="left", pad_edge=False)
     for index, column in enumerate(columns):
         known = column in figures
@@ -72,11 +92,14 @@ def table(
         )
     for row in rows:
         grid.add_row(*row)
-    Console(highlight=False).print(grid, markup=False)
+    # A name such as [/x] is a name.
+    Console(highlight=False, markup=False, emoji=False).print(grid)
 
 
 def summary_table(summary: dict[str, Any]) -> None:
     """The figures of a summary on stdout, with what stands beside them."""
+    from libra_bench.runs.scoring import resampling
+
     rows = []
     for figure in summary["metrics"].values():
         low, high = figure.get("low"), figure.get("high")
@@ -91,11 +114,7 @@ def summary_table(summary: dict[str, Any]) -> None:
         title = f"{run['model_id']} on {run['cohort']}{untrained}"
     if rows:
         table(("metric", "value", "95 % interval", "scored", "unscored"), rows, title)
-        drawn = summary["resampled"]
-        say(
-            f"intervals: {drawn['interval']} over {drawn['count']:,} {drawn['unit']}, "
-            f"{drawn['trials']:,} trials"
-        )
+        say(f"intervals: {resampling(summary['resampled'])}")
     for name, gap in summary["not_scored"].items():
         warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
     for note in summary["notes"]:
@@ -145,10 +164,10 @@ def _bar(label: str, *, left: bool) -> Iterator[tuple[Bar, TaskID]]:
     )
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None if left else 40),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[speed]}", markup=False),
         TimeRemainingColumn() if left else TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as bar:
@@ -159,6 +178,8 @@ def _bar(label: str, *, left: bool) -> Iterator[tuple[Bar, TaskID]]:
 def steps_progress(label: str) -> Iterator[Callable[[str], None]]:
     """A spinner that names what is being done."""
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(label) as status:
-        yield lambda step: status.update(f"{label}: {step}")
+    label = printable(label)
+    with Console(stderr=True).status(Text(label)) as status:
+        yield lambda step: status.update(Text(f"{label}: {printable(step)}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json
+from libra_bench.cli.console import print_json, show
 
 
 def doctor(json: options.Json = False) -> None:
@@ -18,6 +18,6 @@ def doctor(json: options.Json = False) -> None:
         return
     for one in findings:
         typer.secho("✓ " if one.ok else "✗ ", fg="green" if one.ok else "yellow", nl=False)
-        typer.echo(f"{one.what}: {one.found}")
+        show(f"{one.what}: {one.found}")
         if one.mend:
-            typer.echo(f"    to mend it: {one.mend}")
+            show(f"    to mend it: {one.mend}")

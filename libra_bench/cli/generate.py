@@ -44,12 +44,14 @@ def generate(
     resume: Annotated[bool, typer.Option("--resume", help="Continue --output by id.")] = False,
 ) -> None:
     """Write a model's reports for a file of examples; each is on disk as soon as it is done."""
+    from libra_bench.core.outputs import check_file
     from libra_bench.data.corpora import load
     from libra_bench.generation.driver import Driver
     from libra_bench.generation.factory import SystemSettings, create_system
     from libra_bench.generation.log import PredictionLog
     from libra_bench.generation.shards import take
 
+    check_file(output, inputs=(examples,))
     cohort = load(f"jsonl:{examples}")
     cohort.examples = take(cohort.examples, shard) if shard else cohort.examples
     settings = SystemSettings(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json, say, table
+from libra_bench.cli.console import print_json, say, show, table
 
 MODEL_ROW = "{:<22}{:<9}{:>8}  {:<12}{}"
 """One model's line; every line fits into 80 columns."""
@@ -15,23 +15,27 @@ MODEL_ROW = "{:<22}{:<9}{:>8}  {:<12}{}"
 
 def models(json: options.Json = False) -> None:
     """Models by name, and whether their weights are on this machine."""
-    from libra_bench.model import zoo
+    from libra_bench.model import places, zoo
 
-    rows = [zoo.describe(entry) for entry in zoo.ZOO.values()]
+    rows = [
+        {**zoo.describe(entry), "missing": [gap.what for gap in places.lacking(entry)]}
+        for entry in zoo.ZOO.values()
+    ]
     if json:
         print_json(rows)
         return
-    typer.echo(MODEL_ROW.format("model", "weights", "size", "section", "conversation"))
+    show(MODEL_ROW.format("model", "weights", "size", "section", "conversation"))
     for row in rows:
         size = f"{row['gigabytes_bfloat16']:.3g} GB" if row["gigabytes_bfloat16"] else "–"
         needed = row["kind"] == "model"
-        state = ("present" if row["present"] else "missing") if needed else "none"
+        lacks = "no tower" if row["present"] else "missing"
+        state = (lacks if row["missing"] else "present") if needed else "none"
         mode = row["conv_mode"] or "–"
-        typer.echo(MODEL_ROW.format(row["name"], state, size, row["section"], mode))
+        show(MODEL_ROW.format(row["name"], state, size, row["section"], mode))
         source = row["hub_id"] or "this package"
-        typer.echo(f"  from {source}, licence: {row['licence']}")
+        show(f"  from {source}, licence: {row['licence']}")
         if row["tower"]:
-            typer.echo(f"  tower {row['tower']}")
+            show(f"  tower {row['tower']}")
     say("`libra-bench doctor` says where they are and how to get what is missing.")
 
 

@@ -13,13 +13,14 @@ from libra_bench.core.errors import InputError
 Model = Annotated[
     str, typer.Option(help="A name from `libra-bench models`, or a checkpoint folder.")
 ]
-Data = Annotated[
-    str,
-    typer.Option(
-        metavar="SPEC",
-        help="synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
-        "(or Libra's training JSON), parquet:DIR.",
-    ),
+_DATA = (
+    "synthetic, mimic-cxr:DIR, rexrank:FILE.json, openi:FILE.tgz, jsonl:FILE.jsonl "
+    "(or Libra's training JSON), parquet:DIR, r2gen:FILE.json, chexpert-plus:FILE.csv, "
+    "rexgradient:FILE.json, padchest-gr:FILE.json"
+)
+Data = Annotated[str, typer.Option(metavar="SPEC", help=f"{_DATA}.")]
+OptionalData = Annotated[
+    str | None, typer.Option(metavar="SPEC", help=f"{_DATA}. If unset, synthetic.")
 ]
 
 
@@ -32,8 +33,9 @@ def _base(value: Path | None) -> Path | None:
 
     name = str(value)
     if name in zoo.ZOO:
-        zoo.require(zoo.ZOO[name])
         found = zoo.is_present(zoo.ZOO[name])
+        if found is None and zoo.ZOO[name].kind == "model":
+            raise zoo.missing_weights(zoo.ZOO[name])
     else:
         found = zoo.locate(name)
     if found is not None:
@@ -116,6 +118,9 @@ AllowUnscored = Annotated[
     typer.Option("--allow-unscored", help="Exit with 0 though a named metric is not scored."),
 ]
 MaxFailures = Annotated[int, typer.Option(help="Failed reports that still exit with 0.", min=0)]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace a file that this command did not make.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Machine output on stdout.")]
 
 

@@ -231,9 +231,11 @@ def measure(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     output: Annotated[Path | None, typer.Option(help="The record, JSON.")] = None,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Time reports or training steps on this device; every raw timing is kept."""
+    from libra_bench.core.outputs import check_file
     from libra_bench.generation.protocols import protocol as named_protocol
     from libra_bench.perf import measure_generation, measure_training
     from libra_bench.perf.hardware import assumption
@@ -244,8 +246,8 @@ def measure(
 
     if model is not None and shape is not None:
         raise InputError("--model and --shape: one of them was expected, not both")
-    if output is not None and output.is_dir():
-        raise InputError(f"--output {output}: a file was expected, and this is a folder")
+    if output is not None:
+        check_file(output, ours=_is_record, force=force)
     decoding = named_protocol(protocol, num_beams=num_beams)
     effort = Effort(repetitions, seconds, warm_up)
     environment = {"versions": versions(), "commit": commit()}
@@ -296,3 +298,10 @@ def measure(
         print_json(record.model_dump())
     else:
         perf_show.record(record)
+
+
+def _is_record(file: Path) -> bool:
+    """Whether a file is one that `measure` has written."""
+    from libra_bench.perf.record import read
+
+    return bool(read(file))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json, steps_progress, warn
+from libra_bench.cli.console import print_json, show, steps_progress, warn
 from libra_bench.core.errors import InputError, RunError
 
 
@@ -75,4 +75,4 @@ def predict(
     if json:
         print_json(answer.model_dump(exclude_none=True))
     else:
-        typer.echo(answer.text)
+        show(answer.text)

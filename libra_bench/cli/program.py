@@ -7,8 +7,10 @@ scored · 130 interrupted.
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
+import errno
+import os
+import sys
+from concurrent.futures import BrokenExecutor
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +31,7 @@ from libra_bench.cli import (
     report,
     run,
     score,
+    streams,
     train,
 )
 from libra_bench.cli.console import complain
@@ -50,6 +53,12 @@ class Program(TyperGroup):
             raise typer.Exit(EXIT_INPUT) from None
         except LibraBenchError as error:
             complain(str(error))
+            raise typer.Exit(EXIT_FAILED) from None
+        except BrokenExecutor as error:
+            complain(f"a worker process was ended from outside; out of memory? ({error})")
+            raise typer.Exit(EXIT_FAILED) from None
+        except OSError as error:
+            complain(_environment(error))
             raise typer.Exit(EXIT_FAILED) from None
         except KeyboardInterrupt:
             complain("interrupted; --resume continues where it stopped")
@@ -100,12 +109,19 @@ def options(
     """Nothing but what every command shares."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    # A scheduler's SIGTERM should leave the same usable folder as Ctrl-C.
-    raise KeyboardInterrupt
+def _environment(error: OSError) -> str:
+    """What the operating system refuses, on one line, with the path where it names one."""
+    paths = " → ".join(str(one) for one in (error.filename, error.filename2) if one is not None)
+    told = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.EMFILE:
+        told += "; `ulimit -n` allows too few"
+    return f"{paths}: {told}" if paths else told
 
 
 def main() -> None:
     """Entry point of `libra-bench` and `python -m libra_bench`."""
-    signal.signal(signal.SIGTERM, _terminate)
+    streams.prepare()
+    streams.hear_signals()
+    # Nothing is fetched unless it is asked for; the hub's library asks this before each request.
+    os.environ.setdefault("HF_HUB_OFFLINE", "0" if sys.argv[1:2] == ["fetch"] else "1")
     app(prog_name="libra-bench")

@@ -16,7 +16,11 @@ def report(
     format: Annotated[str, typer.Option(help="html, md and latex, with commas.")] = "html,md",
 ) -> None:
     """Write a run's report as a page, as Markdown or as a LaTeX table."""
+    from libra_bench.core.outputs import sole_writer
     from libra_bench.report.render import render
+    from libra_bench.runs.folder import RunFolder
 
-    for path in render(run, options.names(format)):
-        say(f"wrote {path}")
+    RunFolder.open(run)
+    with sole_writer(run):
+        for path in render(run, options.names(format)):
+            say(f"wrote {path}")

@@ -12,16 +12,29 @@ import typer
 
 from libra_bench.cli import options
 from libra_bench.cli.console import generation_progress, say, steps_progress, summary_table, warn
+from libra_bench.core.errors import InputError
 
 if TYPE_CHECKING:
     from libra_bench.generation.driver import Progress
 
 EXIT_FAILURES = 4
+DEFAULT_MODEL = "libra-tiny"
 
 
 def run(
-    model: options.Model = "libra-tiny",
-    data: options.Data = "synthetic",
+    model: options.Model = DEFAULT_MODEL,
+    data: options.OptionalData = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Somebody else's texts in place of a model: JSONL, ReXrank's JSON, CSV, TSV, "
+            "Parquet, a text a line, `-`. Without --data their references are in the same file."
+        ),
+    ] = None,
+    references: Annotated[
+        Path | None, typer.Option(help="References beside --predictions, in place of --data.")
+    ] = None,
+    columns: options.Columns = None,
     split: Annotated[
         str, typer.Option(help="Split to evaluate, where the data has splits.")
     ] = "test",
@@ -77,9 +90,13 @@ def run(
     from libra_bench.pipeline import Settings, evaluate
     from libra_bench.runs.scoring import ScoringSettings
 
+    named = _texts_or_model(model, data, predictions, references, columns)
     settings = Settings(
         system=SystemSettings(
-            model=model,
+            model=named,
+            predictions=predictions,
+            columns=options.columns(columns),
+            references_apart=data is not None or references is not None,
             protocol=protocol,
             overrides=options.decoding_overrides(
                 num_beams,
@@ -108,14 +125,15 @@ def run(
             trials=trials,
             seed=seed,
         ),
-        data=data,
+        data=data or ("" if predictions else "synthetic"),
+        references=references,
         split=split,
         section=section,
         limit=limit,
         prior_policy=prior_policy,
     )
     outcome = evaluate(
-        settings, output or _new_folder(model, data), resume=resume, observer=Console()
+        settings, output or _new_folder(named, settings.data), resume=resume, observer=Console()
     )
     summary_table(outcome.summary)
     for page in outcome.pages:
@@ -125,6 +143,31 @@ def run(
         raise typer.Exit(EXIT_FAILURES)
     if not allow_unscored:
         stop_unscored(outcome.summary, settings.scoring.metrics)
+
+
+def _texts_or_model(
+    model: str,
+    data: str | None,
+    predictions: Path | None,
+    references: Path | None,
+    columns: str | None,
+) -> str:
+    """The name of who answers.
+
+    Raises:
+        InputError: options that do not go together.
+    """
+    if predictions is None:
+        given = {"--references": references, "--columns": columns}
+        alone = [name for name, value in given.items() if value is not None]
+        if alone:
+            raise InputError(f"{' and '.join(alone)}: only beside --predictions FILE")
+        return model
+    if model != DEFAULT_MODEL:
+        raise InputError("--model and --predictions exclude each other: one of them answers")
+    if data is not None and references is not None:
+        raise InputError("--data and --references exclude each other: both name the references")
+    return "standard-input" if str(predictions) == "-" else predictions.name
 
 
 def stop_unscored(summary: dict[str, Any], named: Sequence[str] | None) -> None:
@@ -139,7 +182,7 @@ def stop_unscored(summary: dict[str, Any], named: Sequence[str] | None) -> None:
 
 def _new_folder(model: str, data: str) -> Path:
     """`runs/MODEL-DATA-TIME`: one folder a run, in order of time."""
-    words = f"{Path(model).name}-{data.partition(':')[0]}-{datetime.now():%Y%m%d-%H%M%S}"
+    words = f"{Path(model).name}-{data.partition(':')[0] or 'texts'}-{datetime.now():%Y%m%d-%H%M%S}"
     return Path("runs") / words
 
 

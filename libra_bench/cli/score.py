@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ def score(
     trials: Annotated[int | None, typer.Option(help="Bootstrap trials; 1,000.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the resampling; 0.", min=0)] = None,
     allow_unscored: options.AllowUnscored = False,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Score predictions against references, with intervals and signatures."""
@@ -57,6 +59,11 @@ def score(
     given = {name: value for name, value in asked.items() if value is not None}
     if (predictions is None) == (run is None):
         raise InputError("name either --predictions FILE or --run DIR")
+    if per_report is not None:
+        from libra_bench.core.outputs import check_file
+
+        inputs = (predictions, references)
+        check_file(per_report, option="--per-report", inputs=inputs, ours=_is_scores, force=force)
     if predictions is not None:
         summary = _texts(predictions, references, options.columns(columns), per_report, given)
     elif run is not None:
@@ -76,6 +83,17 @@ def score(
         stop_unscored(summary, asked["metrics"])
 
 
+def _is_scores(file: Path) -> bool:
+    """Whether a file is one that --per-report has written."""
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_schema
+
+    try:
+        return {"question_id", "prediction_hash", "profile"} <= set(read_schema(file).names)
+    except ArrowException:
+        return False
+
+
 def _texts(
     predictions: Path,
     references: Path | None,
@@ -84,16 +102,20 @@ def _texts(
     given: dict[str, Any],
 ) -> dict[str, Any]:
     from libra_bench.core.files import write_atomic
+    from libra_bench.core.outputs import sole_writer
     from libra_bench.data.texts import read_pairs
     from libra_bench.runs.scoring import ScoringSettings, evaluate
 
     settings = ScoringSettings(**given)
     settings.check()
     examples, answers = read_pairs(predictions, references, columns)
-    with steps_progress("scoring") as show:
-        result = evaluate(examples, answers, settings, show)
-    if per_report is not None:
-        write_atomic(per_report, result.frame.to_parquet(index=False))
+    with ExitStack() as stack:
+        if per_report is not None:
+            stack.enter_context(sole_writer(per_report))
+        with steps_progress("scoring") as show:
+            result = evaluate(examples, answers, settings, show)
+        if per_report is not None:
+            write_atomic(per_report, result.frame.to_parquet(index=False))
     return {"n": len(examples), "profile": settings.profile, **result.summary()}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 LONGEST_CAUSE = 300
 """Characters of another package's message that stand in one of ours."""
@@ -34,6 +35,10 @@ class MissingResourceError(InputError):
         self.what = what
         self.mend = mend
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        # So that it passes between processes; what a subclass is made of is in its words.
+        return MissingResourceError, (self.what, self.mend)
+
 
 class StudyError(InputError):
     """What one study's files or tokens cost; its `__cause__` is what was raised over them."""
@@ -41,6 +46,31 @@ class StudyError(InputError):
 
 class RunError(LibraBenchError):
     """Work that was started and could not be finished; exit code 1."""
+
+
+class OutputError(RunError, OSError):
+    """A file that cannot be written (a full disk, a read-only folder); the message names it."""
+
+
+class Notice(UserWarning):
+    """Something that the user should know and that stops nothing; warned by any layer."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around writing to `path`: what the operating system refuses is told with the path.
+
+    Raises:
+        OutputError: instead of any other `OSError`.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        told = OutputError(f"{path}: cannot be written ({error.strerror or error})")
+        told.errno = error.errno
+        raise told from error
 
 
 @contextmanager

@@ -47,6 +47,7 @@ SECTIONS = ("findings", "section_findings", "impression", "section_impression")
 EITHER_PREDICTION = ("text", "report", *SECTIONS)
 EITHER_REFERENCE = (*SECTIONS, "report", "text")
 """What the file's part decides: a prediction among predictions, a reference among references."""
+COLUMNS_HINT = "--columns NAME=COLUMN names others"
 OF_ANSWERS = ("answer_id", "prompt", "model_id", "status", "new_tokens", "seconds")
 """What stands in files of answers (ours and Libra's) and in no file of questions."""
 CANONICAL = (
@@ -70,7 +71,15 @@ _QUESTION = re.compile(
 
 
 class Ambiguous(ValueError):
-    """A line of which nobody can say what is to be scored."""
+    """A line of which nobody can say what is to be scored.
+
+    Args:
+        hint: what mends it, said once for a whole file.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def plain_name(name: Any) -> str:
@@ -97,6 +106,12 @@ def prediction_of(row: Mapping[str, Any], *, alone: bool) -> str | None:
     there = [name for name in EITHER_PREDICTION if name in row]
     if not there:
         return None
+    if there[0] == "report" and len(there) > 1:
+        said = f"no prediction; `report` and `{there[1]}` are those of the study"
+        raise Ambiguous(said, known_predictions())
+    if alone and there[0] != "text" and _only(row, REFERENCES, "references") is None:
+        # A table of reports: nothing in it was predicted.
+        raise Ambiguous(f"no prediction beside {listed(there)}", known_predictions())
     answered = any(name in row for name in OF_ANSWERS)
     if there[0] == "text" and not answered:
         text = row["text"]
@@ -107,7 +122,8 @@ def prediction_of(row: Mapping[str, Any], *, alone: bool) -> str | None:
             )
         others = [name for name in there[1:] if not is_missing(row[name])]
         if others and not alone:
-            raise Ambiguous(f"`text` and `{others[0]}`: which one is the prediction?")
+            said = f"`text` and `{others[0]}`: which one is the prediction?"
+            raise Ambiguous(said, "--columns prediction=NAME says which")
     return there[0]
 
 
@@ -140,7 +156,7 @@ def _refuse_other_texts(row: Mapping[str, Any]) -> None:
         )
     text = row["text"]
     if row.get("image") or (isinstance(text, str) and _QUESTION.match(text)):
-        raise Ambiguous("no reference; `text` is the question of an example")
+        raise Ambiguous("no reference; `text` is the question of an example", known_references())
 
 
 def _only(row: Mapping[str, Any], names: Sequence[str], what: str) -> str | None:
@@ -148,7 +164,7 @@ def _only(row: Mapping[str, Any], names: Sequence[str], what: str) -> str | None
     there = [name for name in names if name in row]
     told = [name for name in there if not is_missing(row[name])]
     if any(row[name] != row[told[0]] for name in told[1:]):
-        raise Ambiguous(f"several {what}: {listed(told)}")
+        raise Ambiguous(f"several {what}: {listed(told)}", COLUMNS_HINT)
     return next(iter(told or there), None)
 
 
@@ -159,12 +175,12 @@ def listed(names: Iterable[str]) -> str:
 
 def known_predictions() -> str:
     """The accepted names of a prediction, for messages."""
-    return listed((*PREDICTIONS, *EITHER_PREDICTION))
+    return f"a prediction is called {listed((*PREDICTIONS, *EITHER_PREDICTION))}; {COLUMNS_HINT}"
 
 
 def known_references() -> str:
     """The accepted names of a reference, for messages."""
-    return listed((*REFERENCES, *EITHER_REFERENCE))
+    return f"a reference is called {listed((*REFERENCES, *EITHER_REFERENCE))}; {COLUMNS_HINT}"
 
 
 NOT_OF_EXAMPLES = frozenset(

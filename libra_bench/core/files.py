@@ -1,12 +1,14 @@
-"""Files: JSONL that names what is wrong with it, atomic replacement, hashes, the cache folder."""
+"""Files: JSONL that names what is wrong with it, atomic replacement, hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
-import tempfile
+import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,50 +16,70 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.cache import cache_dir as cache_dir
+from libra_bench.core.errors import InputError, writing
+from libra_bench.core.special import refuse_special
 
 Record = TypeVar("Record", bound=BaseModel)
-
-
-def cache_dir(*parts: str) -> Path:
-    """The package's cache folder (`LIBRA_BENCH_CACHE` overrides it), created on demand."""
-    from platformdirs import user_cache_path
-
-    root = os.environ.get("LIBRA_BENCH_CACHE")
-    path = (Path(root) if root else user_cache_path("libra_bench")).joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content` in one step: a reader sees the old file or the new, never half.
 
-    The content is on disk before the name changes.
+    The content is on disk before the name changes. A new file follows the umask, a replaced one
+    keeps its permissions.
+
+    Raises:
+        InputError: `path` is a link, a device, a pipe or a folder.
+        OutputError: the disk is full, the folder cannot be written, or the like.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_special(path)
     data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        # mkstemp makes a private file; a report is for whoever may read the folder.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(temporary_name(path.name))
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if path.exists():
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def temporary_name(name: str) -> str:
+    """The name of a file that is being written; it will be called `name`."""
+    # A file system allows 255 bytes.
+    short = name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")
+    return f".{short}.{secrets.token_hex(4)}.part"
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is a lock, or one that a kill left half-written: nobody's, and no content."""
+    return _LEFTOVER.fullmatch(path.name) is not None
+
+
+_LEFTOVER = re.compile(r"\..*\.[0-9a-f]{8}\.part|\.(?:.*\.)?lock", re.DOTALL)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` atomically as indented JSON; NaN becomes null, which JSON can hold."""
-    write_atomic(path, json.dumps(without_nan(value), indent=1, ensure_ascii=False) + "\n")
+    """Write `value` atomically as indented JSON; what JSON cannot hold becomes null."""
+    write_atomic(path, to_json(value, indent=1) + "\n")
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON: NaN and infinity, which it cannot hold, become null."""
+    return json.dumps(without_nan(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def without_nan(value: Any) -> Any:
-    """The value with null in place of NaN, which JSON cannot hold."""
-    if isinstance(value, float) and value != value:
+    """The value with null in place of NaN and infinity, which JSON cannot hold."""
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
@@ -205,6 +227,9 @@ def read_records(
         except ValidationError as error:
             faults += [f"line {number} (id {identifier!r}): {fault}" for fault in explain(error)]
             continue
+        except (ValueError, RecursionError) as error:
+            faults.append(f"line {number} (id {identifier!r}): {error}")
+            continue
         key = str(getattr(parsed, "question_id", number))
         if key in seen:
             faults.append(f"line {number}: duplicate id {key!r}, first on line {seen[key]}")
@@ -236,7 +261,7 @@ def listing(items: Iterable[str], limit: int = 20) -> str:
 
 def dump_record(record: BaseModel) -> str:
     """One JSONL line; fields that were never set stay out of it."""
-    return json.dumps(record.model_dump(exclude_none=True), ensure_ascii=False) + "\n"
+    return to_json(record.model_dump(exclude_none=True)) + "\n"
 
 
 def sha256_of(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 DIGITS = 16
@@ -27,3 +27,13 @@ def _digest(parts: Iterable[str]) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
+
+
+def question_hash(texts: Iterable[str], images: Iterable[str]) -> str:
+    """What was asked: its texts (the prompt), and the hashes of its images' bytes in order."""
+    return text_hash(*texts, "", *images)
+
+
+def answerer_hash(facts: Mapping[str, object]) -> str:
+    """Who answered: weights, tower, preprocessing, tokenizer, conversation, decoding, type."""
+    return text_hash(*(f"{name}={facts[name]}" for name in sorted(facts)))

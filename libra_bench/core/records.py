@@ -42,8 +42,8 @@ class Example(BaseModel):
     def _find_the_patient(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        images = values.get("image")
-        subject, study = whose(values, [images] if isinstance(images, str) else images or ())
+        images = cls._one_image_as_list(values.get("image"))
+        subject, study = whose(values, images if isinstance(images, list | tuple) else ())
         return {**values, "subject_id": subject, "study_id": study}
 
     @field_validator("question_id", mode="before")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".html", ".png")
+MAKER = "libra-bench data stats"
+"""Stands in the head of every page and figure, so that it is known again."""
 INK, ACCENT, RULE = "#333333", "#2b6777", "#d8d8d8"
 
 
@@ -116,14 +118,20 @@ def write_figure(figures: dict[str, Any], output: Path) -> None:
     if kind not in FORMATS:
         raise InputError(f"{output}: a figure ends with {' or '.join(FORMATS)}")
     buffer = io.BytesIO()
-    options = {"dpi": 150} if kind == ".png" else {"metadata": {"Date": None}}
-    _draw(figures).savefig(buffer, format=kind.replace("html", "svg")[1:], **options)
+    stamp = {"Software": MAKER} if kind == ".png" else {"Date": None}
+    _draw(figures).savefig(buffer, format=kind.replace("html", "svg")[1:], dpi=150, metadata=stamp)
     if kind == ".png":
         write_atomic(output, buffer.getvalue())
     else:
         drawing = buffer.getvalue().decode("utf-8")
         page = _page(tables(figures), remarks(figures), drawing[drawing.index("<svg") :])
         write_atomic(output, page)
+
+
+def is_ours(file: Path) -> bool:
+    """Whether `write_figure` has written a file."""
+    with file.open("rb") as stream:
+        return MAKER.encode() in stream.read(500)
 
 
 def _whole(counts: dict[str, int], names: Sequence[str]) -> list[str]:
@@ -174,6 +182,7 @@ def _page(found: Sequence[Table], said: Sequence[str], drawing: str) -> str:
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<meta name="generator" content="{MAKER}">',
         "<title>The collection</title><style>",
         "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}",
         "table{border-collapse:collapse;margin:1rem 0}caption{text-align:left;font-weight:600}",

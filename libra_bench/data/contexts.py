@@ -41,7 +41,7 @@ _HEADER = re.compile(
 # Age and sex are values, not sections: what follows them is the text they stand in.
 _VALUES = {
     "age": re.compile(
-        r"\bAge\s*:\s*(?P<value>nan|none|unknown|[<>]?\s?\d{1,3}(?:\.\d+)?(?:\s?-\s?\d{1,3})?\+?"
+        r"\bAge\s*:\s*(?P<value>nan|none|unknown|[<>]?=?\s?\d{1,3}(?:\.\d+)?(?:\s?-\s?\d{1,3})?\+?"
         r"(?:\s?(?:years?|yrs?|months?|y/?o|y|m)(?:\s?old)?\b)?)\s*(?:[.,;]|(?=[A-Z])|$|(?=\s))",
         re.IGNORECASE,
     ),
@@ -51,6 +51,13 @@ _VALUES = {
         r"(?:[.,;]|(?=[A-Z])|$|(?=\s))",
         re.IGNORECASE,
     ),
+}
+# At the beginning whatever stands between them and the next header is the value, be it what a
+# spreadsheet made of a range (`Age:20-Oct.Gender:F.`).
+_NEXT = rf"\.?(?=\s*(?:(?:Age|Gender|Sex|(?i:{_WORDS}))\s*:|$))"
+_FIRST = {
+    "age": re.compile(rf"^\s*Age\s*:\s*(?P<value>[^:.\n]{{1,24}}?)\s*{_NEXT}"),
+    "sex": re.compile(rf"^\s*(?:Gender|Sex)\s*:\s*(?P<value>[^:.\n]{{1,24}}?)\s*{_NEXT}"),
 }
 _WHOLE = re.compile(r"(\d+)\.0+")
 
@@ -85,6 +92,8 @@ def _values(context: str) -> tuple[str, dict[str, str]]:
     for name, pattern in _VALUES.items():
         match = pattern.search(context)
         if match is None or not _is_value(match):
+            match = _FIRST[name].search(context)
+        if match is None:
             continue
         value = match["value"].strip()
         if _told(value) and value.lower() not in ("none", "unknown"):

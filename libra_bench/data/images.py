@@ -90,14 +90,21 @@ def _load_picture(path: Path) -> Image.Image:
             ImageOps.exif_transpose(opened, in_place=True)
             if not opened.mode.startswith(("I", "F")):
                 return opened.convert("RGB")
-            values = np.asarray(opened)
+            grey = _grey(opened)
     except UnidentifiedImageError:
         raise StudyError(
             f"{path}: not an image that can be read (DICOM, {', '.join(FORMATS)})"
         ) from None
     except Image.DecompressionBombError:
         raise StudyError(f"{path}: too many pixels for a radiograph") from None
-    return Image.fromarray(to_eight_bits(values)).convert("RGB")
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _grey(opened: Image.Image) -> np.ndarray:
+    """Eight bits of deeper ones [h, w]; the image and its values are gone when RGB is made."""
+    values = np.asarray(opened)
+    opened.close()
+    return to_eight_bits(values)
 
 
 def _of_one_colour(colour: list[int], dicom: bool) -> str:

@@ -16,9 +16,11 @@ from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.records import Example
 from libra_bench.data.pairing import FRONTAL, POLICIES, pair, with_paths
 from libra_bench.data.prompts import question
+from libra_bench.data.reporting import absent, reference_of
 from libra_bench.data.reports import decode
 from libra_bench.data.sections import is_special, parse
 from libra_bench.data.tables import read_images, read_normal
+from libra_bench.data.trees import inside, read_member
 
 SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
 METADATA_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -194,13 +196,19 @@ def report_reader(place: Path) -> ReadReport:
     if not packed.is_file():
         if not place.is_dir():
             raise InputError(f"{place}: neither a folder with reports nor {REPORTS_FILE}")
-        return lambda name: (place / name).read_bytes() if (place / name).is_file() else None
+        return lambda name: _report_in(place, name)
     try:
         archive = zipfile.ZipFile(packed)
     except zipfile.BadZipFile as error:
         raise InputError(f"{packed}: not a zip archive ({error})") from None
-    names = set(archive.namelist())
-    return lambda name: archive.read(name) if name in names else None
+    members = {member.filename: member for member in archive.infolist()}
+    return lambda name: read_member(archive, members[name]) if name in members else None
+
+
+def _report_in(place: Path, name: str) -> bytes | None:
+    """A report below a folder; `files` may be a link to another disk, a report may not."""
+    file = place / name
+    return inside(file, place).read_bytes() if file.exists() else None
 
 
 def _table_file(root: Path, name: str) -> Path:
@@ -215,26 +223,28 @@ def _sections(row: dict[str, Any], choice: Choice, read: ReadReport) -> dict[str
     if choice.drop_special and is_special(f"s{study}"):
         return "one of the 54 studies that the published table of sections leaves out"
     name = f"files/p{subject[:2]}/p{subject}/s{study}.txt"
-    content = read(name)
-    if content is None:
-        return f"no report {name}"
     try:
+        content = read(name)
+        if content is None:
+            return f"no report {name}"
         sections = parse(decode(content, name))
     except InputError as error:
         return str(error)
-    return sections if sections.get(choice.section) else f"no {choice.section} in its report"
+    told = reference_of(sections, choice.section)
+    return sections if told else f"{absent(choice.section)} in its report"
 
 
 def _example(
     row: dict[str, Any], images: list[str], sections: dict[str, str], choice: Choice
 ) -> Example:
+    texts = {name: " ".join(text.split()) for name, text in sections.items()}
     return Example.model_validate(
         {
-            **{name: " ".join(text.split()) for name, text in sections.items()},
+            **texts,
             "question_id": row["dicom_id"],
             "image": images,
             "text": question(sections, choice.section),
-            "reference": " ".join(sections[choice.section].split()),
+            "reference": reference_of(texts, choice.section),
             "subject_id": row["subject_id"],
             "study_id": row["study_id"],
             "split": row["split"],

@@ -65,13 +65,22 @@ def _unpack_group(root: Path, parquet: Path, column: str, row: int, folder: Path
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{parquet}: cannot be read ({error})") from None
     for number, value in enumerate(values, start=first):
-        for place, image in enumerate(images_of(value.as_py())):
-            content = image.get("bytes")
-            beside = parquet.parent / str(image.get("path"))
-            if content is None and beside.resolve().is_relative_to(root.resolve()):
-                content = beside.read_bytes() if beside.is_file() else None
-            if content is not None:
-                write_atomic(folder / f"{number}-{place}", content)
+        try:
+            _unpack_row(root, parquet, value.as_py(), folder / str(number))
+        except (OSError, ValueError, TypeError, AttributeError):
+            # A row that cannot be unpacked costs itself, and is told of when it is asked for.
+            if number == row:
+                raise
+
+
+def _unpack_row(root: Path, parquet: Path, cell: Any, target: Path) -> None:
+    for place, image in enumerate(images_of(cell)):
+        content = image.get("bytes")
+        beside = parquet.parent / str(image.get("path"))
+        if content is None and beside.resolve().is_relative_to(root.resolve()):
+            content = beside.read_bytes() if beside.is_file() else None
+        if content is not None:
+            write_atomic(target.with_name(f"{target.name}-{place}"), content)
 
 
 def images_of(value: Any) -> list[dict[str, Any]]:

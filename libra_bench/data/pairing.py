@@ -13,6 +13,7 @@ import pandas as pd
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import write_atomic
+from libra_bench.core.ids import as_id
 from libra_bench.core.names import unknown_name
 from libra_bench.data.priors import FRONTAL, POLICIES, Policy
 
@@ -194,9 +195,7 @@ def _named_and_typed(frame: pd.DataFrame) -> pd.DataFrame:
     if missing:
         raise InputError(f"no column {', '.join(missing)}; there are {', '.join(frame.columns)}")
     other: dict[str, pd.Series] = {
-        name: frame[name].astype("int64").astype(str)
-        for name in ("subject_id", "study_id", "dicom_id")
-        if pd.api.types.is_numeric_dtype(frame[name])
+        name: _ids_as_text(frame[name]) for name in ("subject_id", "study_id", "dicom_id")
     }
     for name in ("date", "time"):
         if not pd.api.types.is_numeric_dtype(frame[name]):
@@ -210,6 +209,25 @@ def _named_and_typed(frame: pd.DataFrame) -> pd.DataFrame:
     if frame["view"].isna().any():
         other["view"] = frame["view"].fillna("")
     return frame.assign(**other)
+
+
+def _ids_as_text(values: pd.Series) -> pd.Series:
+    """A column of ids as text, whatever pandas made of them: 10000032, 10000032.0, "10000032.0".
+
+    Raises:
+        InputError: a row without one.
+    """
+    blank = values.isna().to_numpy()
+    if blank.any():
+        raise InputError(f"row {int(blank.argmax())} of the frame: no {values.name}")
+    if pd.api.types.is_integer_dtype(values):
+        return values.astype("int64").astype(str)
+    if pd.api.types.is_string_dtype(values) and not values.str.endswith(".0").any():
+        return values
+    try:
+        return values.map({one: as_id(one) for one in values.unique()}).astype(str)
+    except ValueError as error:
+        raise InputError(f"column {values.name} of the frame: {error}") from None
 
 
 def _chosen(frame: pd.DataFrame, views: str, exclude: Collection[str]) -> pd.DataFrame:

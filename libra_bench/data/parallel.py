@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,6 +23,25 @@ def default_workers() -> int:
     # Only Linux knows which processors a process may use.
     allowed = getattr(os, "sched_getaffinity", None)
     return min(len(allowed(0)) if allowed else os.cpu_count() or 1, MOST_WORKERS)
+
+
+def begin_worker() -> None:
+    """What a process of a pool does first: leave interruptions to the parent, and end with it.
+
+    A parent that is killed outright tells nobody, and its workers would wait for work for ever.
+    """
+    for number in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, number):
+            quiet = signal.SIG_IGN if number == "SIGINT" else signal.SIG_DFL
+            signal.signal(getattr(signal, number), quiet)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

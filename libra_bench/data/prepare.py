@@ -16,9 +16,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, writing
 from libra_bench.core.files import (
     iter_jsonl,
     read_json,
@@ -27,12 +27,20 @@ from libra_bench.core.files import (
     write_atomic,
     write_json,
 )
+from libra_bench.core.outputs import (
+    check_folder,
+    clear_leftovers,
+    holds_something,
+    private_folder,
+    sole_writer,
+)
 from libra_bench.core.records import Example
 from libra_bench.data.mimic import (
     ONE_TABLE,
     Choice,
     Collection,
     LeftOut,
+    ReadReport,
     any_image,
     choose,
     examples,
@@ -41,6 +49,9 @@ from libra_bench.data.mimic import (
 from libra_bench.data.pairing import policy_named
 from libra_bench.data.tables import SPLITS
 from libra_bench.version import __version__
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MANIFEST = "manifest.json"
 DROPPED = "dropped.csv"
@@ -93,8 +104,7 @@ def prepare(
         InputError: the folder holds something and is not to be gone on with, or was made
             otherwise; faulty tables.
     """
-    if _holds_something(output) and not resume:
-        raise InputError(f"{output} is not empty; --resume goes on in it")
+    check_output(output, resume=resume)
     collection = Collection.open(root)
     read = report_reader(reports or root)
     paired, unused = choose(collection.images, choice)
@@ -103,8 +113,41 @@ def prepare(
     if not choice.trust_images and not any_image(root, paired):
         choice = replace(choice, trust_images=True)
         record["images"] = NO_IMAGES
-    if finished := _begin(output, record):
-        return finished
+    private_folder(output)
+    with sole_writer(output):
+        clear_leftovers(output)
+        if finished := _begin(output, record):
+            return finished
+        return _write(root, output, choice, collection, record, read, paired, unused, on_images)
+
+
+def check_output(output: Path, *, resume: bool) -> None:
+    """Refuse a folder in which nothing can be prepared, before any table is read.
+
+    Raises:
+        InputError: it holds something and is not to be gone on with, or is no folder.
+    """
+    check_folder(output)
+    if not holds_something(output):
+        return
+    if not resume:
+        raise InputError(f"{output} is not empty; --resume goes on in it")
+    if not (output / MANIFEST).is_file():
+        raise InputError(f"{output} holds something else; choose a new folder")
+
+
+def _write(
+    root: Path,
+    output: Path,
+    choice: Choice,
+    collection: Collection,
+    record: dict[str, Any],
+    read: ReadReport,
+    paired: pd.DataFrame,
+    unused: list[LeftOut],
+    on_images: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Part by part, then all parts as the final files; the manifest."""
     (output / PARTS).mkdir(exist_ok=True)
     part_of = {
         subject: place // PART_PATIENTS
@@ -122,7 +165,8 @@ def prepare(
             write_atomic(place, "".join(map(_line, made)))
         done += len(rows)
         on_images(done, len(paired))
-    counts = _join(output, collection)
+    with writing(output):
+        counts = _join(output, collection)
     manifest = {**record, "status": "finished", **counts}
     write_json(output / MANIFEST, manifest)
     shutil.rmtree(output / PARTS)
@@ -150,21 +194,21 @@ def _record(collection: Collection, choice: Choice, reports: Path | None) -> dic
     }
 
 
-def _holds_something(output: Path) -> bool:
-    return output.exists() and any(output.iterdir())
-
-
 def _begin(output: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     """Start a folder, or see that the one there is the same work; its manifest where finished."""
     file = output / MANIFEST
-    if not _holds_something(output):
+    if not holds_something(output):
         write_json(file, {**record, "status": "started"})
         return None
     before = read_json(file) if file.exists() else {}
     other = [name for name, value in record.items() if before.get(name) != value]
     if other:
         raise InputError(f"{output} was made with another {', '.join(other)}; choose a new folder")
-    return dict(before) if before["status"] == "finished" else None
+    if before["status"] != "finished":
+        return None
+    # What a kill left behind the last step.
+    shutil.rmtree(output / PARTS, ignore_errors=True)
+    return dict(before)
 
 
 def _by_part(subjects: Iterable[str], part_of: dict[str, int]) -> dict[int, list[int]]:

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import signal
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-from libra_bench.core.errors import InputError
-from libra_bench.core.files import listing
-from libra_bench.data.parallel import batches, default_workers, in_order
+from libra_bench.core.errors import InputError, writing
+from libra_bench.core.files import listing, temporary_name
+from libra_bench.core.special import refuse_special
+from libra_bench.data.parallel import batches, begin_worker, default_workers, in_order
 from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special
+from libra_bench.data.trees import files_of
 
 REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
 BATCH = 256
@@ -61,16 +58,10 @@ def reports_in(place: Path) -> Iterator[Report]:
     Raises:
         InputError: no such place, or a broken archive.
     """
-    if place.is_dir():
-        yield from _in_folder(place)
-        return
-    try:
-        if zipfile.is_zipfile(place):
-            yield from _in_zip(place)
-        else:
-            yield from _in_tar(place)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{place}: neither a folder nor an archive ({error})") from None
+    for name, where, content in files_of(place, lambda name: bool(REPORT_NAME.search(name))):
+        found = REPORT_NAME.search(name)
+        assert found is not None
+        yield Report(found[1], where, content)
 
 
 def read_reports(place: Path) -> Iterator[tuple[str, str]]:
@@ -104,12 +95,12 @@ def write_section_table(
     Raises:
         InputError: no reports, as `reports_in`, or reports that are not UTF-8, all together.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial_file = output.with_name(f".{output.name}.partial")
+    refuse_special(output)
+    partial_file = output.with_name(temporary_name(output.name))
     written = left_out = done = 0
     faults: list[str] = []
     try:
-        with partial_file.open("w", encoding="utf-8", newline="") as stream:
+        with writing(output), _new(partial_file) as stream:
             csv.writer(stream).writerow(("study", *SECTIONS))
             for part in _parts(place, keep_special, workers or default_workers()):
                 stream.write(part.rows)
@@ -122,10 +113,16 @@ def write_section_table(
             raise InputError(f"{place}: {listing(faults)}")
         if not done:
             raise InputError(f"{place}: no reports (s….txt) in it")
-        partial_file.replace(output)
+        with writing(output):
+            partial_file.replace(output)
     finally:
         partial_file.unlink(missing_ok=True)
     return TableCounts(written, left_out)
+
+
+def _new(path: Path) -> TextIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("x", encoding="utf-8", newline="")
 
 
 def decode(content: bytes, where: str) -> str:
@@ -150,9 +147,7 @@ def _parts(place: Path, keep_special: bool, workers: int) -> Iterator[_Part]:
     if workers == 1 or len(start) < ALONE:
         yield from map(work, chain(start, parts))
         return
-    # An interruption is the parent's to handle; its workers end with the pool.
-    quiet = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=quiet) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
         yield from in_order(pool, work, chain(start, parts), ahead=2 * workers)
 
 
@@ -180,32 +175,3 @@ def _table_part(reports: list[Report], keep_special: bool) -> _Part:
 def _text(report: Report) -> str:
     content = report.content
     return decode(content if isinstance(content, bytes) else content.read_bytes(), report.where)
-
-
-def _in_folder(folder: Path) -> Iterator[Report]:
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries)
-    for name, is_folder in found:
-        path = folder / name
-        if is_folder:
-            yield from _in_folder(path)
-        elif match := REPORT_NAME.search(name):
-            yield Report(match[1], str(path), path)
-
-
-def _in_zip(place: Path) -> Iterator[Report]:
-    with zipfile.ZipFile(place) as archive:
-        for name in archive.namelist():
-            if match := REPORT_NAME.search(name):
-                yield Report(match[1], f"{place}: {name}", archive.read(name))
-
-
-def _in_tar(place: Path) -> Iterator[Report]:
-    with tarfile.open(place, "r|*") as archive:
-        for member in archive:
-            match = REPORT_NAME.search(member.name)
-            stream = archive.extractfile(member) if match else None
-            if match and stream:
-                yield Report(match[1], f"{place}: {member.name}", stream.read())
-            # tarfile remembers every member it has passed.
-            archive.members.clear()  # type: ignore[attr-defined]

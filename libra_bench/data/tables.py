@@ -18,6 +18,7 @@ from libra_bench.core.files import listing
 
 SPLITS = ("train", "validate", "test")
 GZIP = b"\x1f\x8b"
+IDS = ("dicom_id", "subject_id", "study_id")
 METADATA = ("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")
 
 
@@ -43,7 +44,14 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise InputError(f"{path}: {listing(faults)}")
     if frame.empty:
         raise InputError(f"{path}: no rows below the names of its columns")
-    return frame
+    ids = {name: _whole_ids(frame[name]) for name in columns if name in IDS}
+    return frame.assign(**ids)
+
+
+def _whole_ids(values: pd.Series) -> pd.Series:
+    """Ids as text; of those that pandas wrote as floats (`10000032.0`) the digits."""
+    written = values.str.endswith(".0")
+    return values.where(~written, values.str.removesuffix(".0")) if written.any() else values
 
 
 def _header(path: Path) -> list[str]:

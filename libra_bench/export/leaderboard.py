@@ -25,8 +25,10 @@ HEADER = (
     "1/RadCliQ-v1",
     "RaTEScore",
     "GREEN",
-    "1/FineRadScore",
 )
+"""The columns as the official pipeline (rajpurkarlab/ReXrank-metric) writes them now."""
+HEADERS = (HEADER, (*HEADER, "1/FineRadScore"))
+"""Every header of the official tables, the newest first: those of 2025 have one column more."""
 PROFILE = "rexrank"
 
 
@@ -41,8 +43,8 @@ def _inverse(value: float) -> float:
     return 1.0 / value
 
 
-# Column → the suite's output and how it becomes the leaderboard's figure. FineRadScore is judged by
-# a language model behind a service that this suite does not call: its cell stays empty.
+# Column → the suite's output and how it becomes the leaderboard's figure. FineRadScore, which older
+# tables have, is judged by a language model behind a service that this suite does not call.
 COLUMNS: dict[str, tuple[str, Callable[[float], float]]] = {
     "BLEU": ("bleu2", _fraction),
     "BertScore": ("bertscore", _fraction),

@@ -1,10 +1,16 @@
 """Predictions in the form that ReXrank takes: `{study_id: {the study's fields, model_prediction}}`.
 
-ReXrank evaluates whole studies, so a study may stand once only.
+Its script reads `section_findings`, `section_impression`, `report` and `model_prediction`, which
+begins with `Findings: ` as in its examples. ReXrank evaluates whole studies, so a study may stand
+once only; and all studies of its file, so those that are not written are told, each with its
+reason.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +20,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_json
 from libra_bench.core.records import Example, Prediction, is_missing
 from libra_bench.runs.folder import RunFolder
+from libra_bench.runs.forms import labelled, study_of
 
 # ReXrank's own files write this where a report has no such section.
 NO_SECTION = "None."
@@ -29,6 +36,18 @@ class Exported:
     studies: int
     empty: tuple[str, ...]
     """Ids written with an empty prediction, because none was generated."""
+    missing: tuple[tuple[str, str], ...] = ()
+    """(id, reason) of what the data holds and the run left out."""
+    limit: int | None = None
+    """The run's `--limit`; studies beyond it are not written and not counted."""
+
+    def reasons(self) -> list[tuple[str, list[str]]]:
+        """The ids that are missing, by reason, the most frequent first."""
+        counts = Counter(reason for _, reason in self.missing)
+        return [
+            (reason, [key for key, why in self.missing if why == reason])
+            for reason, _ in counts.most_common()
+        ]
 
 
 def export(run_dir: Path, output: Path, *, allow_missing: bool = False) -> Exported:
@@ -45,7 +64,8 @@ def export(run_dir: Path, output: Path, *, allow_missing: bool = False) -> Expor
             several examples of one study. All ids are named.
     """
     folder = RunFolder.open(run_dir)
-    section = _section(folder.manifest())
+    manifest = folder.manifest()
+    section = _section(manifest)
     examples = folder.examples()
     texts = _texts(folder.predictions())
     empty = tuple(one.question_id for one in examples if one.question_id not in texts)
@@ -58,12 +78,13 @@ def export(run_dir: Path, output: Path, *, allow_missing: bool = False) -> Expor
     studies = {
         study_key(example): {
             **study_fields(example, section),
-            "model_prediction": texts.get(example.question_id, ""),
+            "model_prediction": _submitted(texts.get(example.question_id, ""), section),
         }
         for example in examples
     }
     write_json(output, studies)
-    return Exported(output, len(studies), empty)
+    limit = (manifest.get("resolved") or {}).get("limit")
+    return Exported(output, len(studies), empty, tuple(_dropped(folder)), limit)
 
 
 def study_key(example: Example) -> str:
@@ -77,11 +98,12 @@ def study_fields(example: Example, section: str) -> dict[str, Any]:
     Args:
         section: which section the example's reference is.
     """
-    original = (example.model_extra or {}).get("rexrank")
-    if isinstance(original, dict):
+    original = study_of(example)
+    if original is not None:
         return {key: None if is_missing(value) else value for key, value in original.items()}
     texts = {name: example.extra(name) for name in ("findings", "impression")}
-    texts[section] = example.reference
+    if section in texts:
+        texts[section] = example.reference
     fields: dict[str, Any] = {
         "image_path": list(dict.fromkeys(example.image)),
         "report": reference_text(texts["findings"], texts["impression"]),
@@ -103,10 +125,23 @@ def reference_text(findings: str, impression: str) -> str:
     return f"Findings: {findings or NO_SECTION} Impression: {impression or NO_SECTION}"
 
 
+def _submitted(text: str, section: str) -> str:
+    """A prediction as ReXrank's examples write it; it has no track for impressions alone."""
+    return text if section == "impression" else labelled(text)
+
+
+def _dropped(folder: RunFolder) -> list[tuple[str, str]]:
+    """(id, reason) of what the run could not use."""
+    if not folder.dropped_file.is_file():
+        return []
+    text = folder.dropped_file.read_text(encoding="utf-8")
+    return [(row["id"], row["reason"]) for row in csv.DictReader(io.StringIO(text, newline=""))]
+
+
 def _section(manifest: dict[str, Any]) -> str:
     """The section that a run's references are."""
     settings = (manifest.get("resolved") or {}).get("cohort_settings") or {}
-    return "impression" if settings.get("section") == "impression" else "findings"
+    return str(settings.get("section") or "findings")
 
 
 def _texts(predictions: Iterable[Prediction]) -> dict[str, str]:

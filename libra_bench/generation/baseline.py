@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from libra_bench.core.records import Example, Prediction
 from libra_bench.generation.system import Emit
+from libra_bench.model.baselines import indication_of
 
 
 class Answers(Protocol):
@@ -41,6 +42,10 @@ class BaselineSystem:
 
     def check(self, examples: Sequence[Example]) -> None:
         """Any example will do: nothing but its text is read."""
+
+    def sources(self, example: Example) -> list[str]:
+        """The prompt and the clinical context: no image."""
+        return [example.text, indication_of(example)]
 
     def generate(self, examples: Sequence[Example], emit: Emit) -> None:
         """Answer every example."""

@@ -7,12 +7,53 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, StoppingCriteria
 
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.search import NotFiniteError
 from libra_bench.generation.study import Study
+from libra_bench.model.ends import Stop, stop_of
 from libra_bench.model.libra import LibraModel
+
+
+class NoRepeatedNGrams(LogitsProcessor):
+    """Ban each token that would end an n-gram which the sequence or its prompt holds.
+
+    transformers' own processor scatters into the banned ids; -200, which stands for the image, is
+    no index there (a failed report, on a GPU an assertion of the device). The published code's
+    release counted it from the vocabulary's end, as is done here.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores [n, vocabulary] with minus infinity where a token is banned."""
+        banned = torch.zeros_like(scores, dtype=torch.bool)
+        for row, ids in enumerate(input_ids.tolist()):
+            start = len(ids) + 1 - self.size
+            if start < 1:
+                continue
+            last = ids[start:]
+            ends = [
+                ids[place + self.size - 1] % scores.shape[1]
+                for place in range(start)
+                if ids[place : place + self.size - 1] == last
+            ]
+            banned[row, ends] = True
+        return scores.masked_fill(banned, -torch.inf)
+
+
+class _AtText(StoppingCriteria):
+    """Ends each sequence at a text."""
+
+    def __init__(self, stop: Stop, prompt: int) -> None:
+        self._stop, self._prompt = stop, prompt
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Any:
+        new = input_ids.shape[1] - self._prompt
+        ended = [self._stop.ends(ids, new) for ids in input_ids.tolist()]
+        return torch.tensor(ended, device=input_ids.device)
 
 
 def decode(
@@ -27,6 +68,7 @@ def decode(
 
     Args:
         image: the study's vectors [patches, hidden].
+        eos_token_ids: ids that end an answer; `EndTokens` may bring a text that does so.
 
     Raises:
         NotFiniteError: the model's logits are no numbers.
@@ -41,11 +83,11 @@ def decode(
             input_ids=ids,
             inputs_embeds=embeds,
             attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long, device=model.device),
-            eos_token_id=list(eos_token_ids),
+            eos_token_id=list(eos_token_ids) or [-1],
             pad_token_id=pad_token_id,
             use_cache=True,
-            logits_processor=LogitsProcessorList([watch]),
             **_settings(decoding),
+            **_rules(decoding, watch, stop_of(eos_token_ids), ids.shape[1]),
         )
     if watch.broken is not None and watch.broken:
         raise NotFiniteError
@@ -67,7 +109,7 @@ def _settings(decoding: Decoding) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "num_beams": decoding.num_beams,
         "length_penalty": decoding.length_penalty,
-        "no_repeat_ngram_size": decoding.no_repeat_ngram_size,
+        "no_repeat_ngram_size": 0,
         "max_new_tokens": decoding.max_new_tokens,
         "min_new_tokens": decoding.min_new_tokens or None,
         "do_sample": decoding.do_sample,
@@ -76,6 +118,17 @@ def _settings(decoding: Decoding) -> dict[str, Any]:
         for name in ("temperature", "top_p", "top_k"):
             settings[name] = getattr(decoding, name)
     return settings
+
+
+def _rules(decoding: Decoding, watch: _Watch, stop: Stop | None, prompt: int) -> dict[str, Any]:
+    """What `generate` must be handed because it has no setting for it."""
+    processors: list[LogitsProcessor] = [watch]
+    if decoding.no_repeat_ngram_size:
+        processors.append(NoRepeatedNGrams(decoding.no_repeat_ngram_size))
+    rules: dict[str, Any] = {"logits_processor": processors}
+    if stop is not None and decoding.num_beams == 1:
+        rules["stopping_criteria"] = [_AtText(stop, prompt)]
+    return rules
 
 
 def _devices(model: LibraModel) -> list[torch.device]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.identity import answerer_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.generation.asking import keep_what_fits, marks
 from libra_bench.generation.log import PredictionLog
-from libra_bench.generation.system import System, failed
-
-# What a single study can raise (a broken image, a device out of memory) without the whole run
-# being wrong. What decoders and tokenizers raise is an InputError by the time it comes here. A
-# programming error is none of these and stops the run, and so does a file that cannot be written.
-STUDY_ERRORS = (InputError, RuntimeError, ValueError, MemoryError)
+from libra_bench.generation.system import System, answer
 
 
 @dataclass
@@ -56,6 +54,7 @@ class Driver:
 
         Raises:
             InputError: the examples cannot be used at all, or the log was made in another way.
+            OutputError: the log cannot be written.
         """
         known = {example.question_id for example in examples}
         strangers = [key for key in self.log.predictions if key not in known]
@@ -65,19 +64,31 @@ class Driver:
                 f"{', '.join(strangers[:5])}{' ...' if len(strangers) > 5 else ''}"
             )
         self.log.require(self.system.metadata)
-        self.log.forget_failed()
-        waiting = [one for one in examples if one.question_id not in self.log.predictions]
         self.system.check(examples)
+        keep_what_fits(self.log, self.system, examples)
+        waiting = [one for one in examples if one.question_id not in self.log.predictions]
         progress = Progress(total=len(examples), done=len(examples) - len(waiting))
         self.on_progress(progress)
+        answerer = answerer_hash(self.system.metadata)
+        asked: dict[str, dict[str, str]] = {}
         started = last = time.perf_counter()
+
+        # So that a file of predictions alone still tells whose reports they are.
+        patients = {one.question_id: one.subject_id for one in examples if one.subject_id}
 
         def emit(prediction: Prediction) -> None:
             nonlocal last
             now = time.perf_counter()
             # Where several reports ran together each is charged the time since the one before,
             # so that the seconds of a run add up to its wall clock.
-            self.log.append(prediction.model_copy(update={"seconds": now - last}))
+            known: dict[str, Any] = {
+                "answerer_hash": answerer,
+                **asked.get(prediction.question_id, {}),
+                "seconds": now - last,
+            }
+            if prediction.question_id in patients:
+                known["subject_id"] = patients[prediction.question_id]
+            self.log.append(prediction.model_copy(update=known))
             last = now
             progress.done += 1
             progress.new += 1
@@ -87,19 +98,8 @@ class Driver:
             self.on_progress(progress)
 
         for start in range(0, len(waiting), self.system.chunk):
-            self._answer(waiting[start : start + self.system.chunk], emit)
+            chunk = waiting[start : start + self.system.chunk]
+            # Before the system reads the images, which are then in memory already.
+            asked = {one.question_id: marks(self.system, one) for one in chunk}
+            answer(self.system, chunk, emit, self.log.predictions)
         return progress
-
-    def _answer(self, chunk: Sequence[Example], emit: Callable[[Prediction], None]) -> None:
-        try:
-            self.system.generate(chunk, emit)
-            return
-        except STUDY_ERRORS as error:
-            missing = [one for one in chunk if one.question_id not in self.log.predictions]
-            if len(chunk) == 1:
-                for example in missing:
-                    emit(failed(example, self.system, error))
-                return
-        # One study may have brought the others down with it: each is tried again alone.
-        for example in missing:
-            self._answer([example], emit)

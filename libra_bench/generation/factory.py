@@ -11,6 +11,7 @@ from libra_bench.core.names import unknown_name
 from libra_bench.data.cohort import Cohort
 from libra_bench.generation.baseline import BaselineSystem
 from libra_bench.generation.engines import ENGINES
+from libra_bench.generation.foreign import ForeignSystem
 from libra_bench.generation.protocols import Decoding, protocol
 from libra_bench.generation.system import System
 from libra_bench.model import zoo
@@ -38,6 +39,12 @@ class SystemSettings:
     image_root: Path | None = None
     corpus: str | None = None
     """Training reports for `indication-retrieval`, as a data spec."""
+    predictions: Path | None = None
+    """Somebody else's texts, which answer in place of a model."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Our names of the columns that the file of predictions calls otherwise."""
+    references_apart: bool = False
+    """The references are not in the file of predictions."""
 
     def check(self) -> None:
         """Refuse wrong names and missing weights before any data is read.
@@ -46,20 +53,23 @@ class SystemSettings:
             InputError: an unknown model, engine or protocol, or settings that contradict.
             MissingResourceError: a named model whose weights are not on this machine.
         """
+        if self.predictions is not None:
+            return
         if self.engine not in ENGINES:
             raise unknown_name("engine", self.engine, ENGINES)
         self.decoding()
         if self.is_baseline:
             return
-        if not Path(self.model).is_dir():
-            zoo.require(zoo.find(self.model))
         # torch is imported from here on: whatever is cheaper to refuse was refused before.
         from libra_bench.generation import capacity
-        from libra_bench.model.loading import find_parts, resolve_device, resolve_dtype
+        from libra_bench.model.loading import resolve_device, resolve_dtype
+        from libra_bench.model.places import find_parts, require
 
         capacity.check(self.batch_size)
         resolve_device(self.device)
         resolve_dtype(self.dtype, self.device)
+        if self.vision_tower is None and self.model_base is None and not Path(self.model).is_dir():
+            require(zoo.find(self.model))
         find_parts(self.model, self.model_base, self.vision_tower)
 
     @property
@@ -91,6 +101,9 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
         InputError: an unknown name, settings that do not fit, weights that are not there.
     """
     settings.check()
+    if settings.predictions is not None:
+        alone = not settings.references_apart
+        return ForeignSystem.load(settings.predictions, settings.columns, alone=alone)
     if settings.is_baseline:
         return _baseline(settings, cohort)
     from libra_bench.generation.libra import LibraSystem
@@ -103,18 +116,25 @@ def _baseline(settings: SystemSettings, cohort: Cohort) -> System:
         return BaselineSystem(NormalTemplate())
     from libra_bench.data.corpora import load
 
-    spec, split = settings.corpus, None
-    if spec is None:
-        if cohort.settings.get("split") not in ("validate", "test"):
+    spec, split = settings.corpus or cohort.spec, None if settings.corpus else "train"
+    section = cohort.settings.get("section", "findings")
+    reports = load(spec, split=split, section=section).examples if spec else []
+    if split:
+        # Files without splits give all their reports whatever is asked for: those of the
+        # evaluated studies are no training corpus.
+        reports = [one for one in reports if one.split == split]
+        if not reports:
             raise InputError(
-                f"{settings.model} answers with reports of a training corpus, and {cohort.spec!r} "
-                "has no training split of its own; name one, for example "
-                "--corpus openi:NLMCXR_reports.tgz"
+                f"{settings.model} answers with reports of a training corpus, and {spec!r} has no "
+                "split `train`; name a corpus, for example --corpus openi:NLMCXR_reports.tgz"
             )
-        spec, split = cohort.spec, "train"
-    corpus = load(spec, split=split, section=cohort.settings.get("section", "findings"))
-    retrieval = IndicationRetrieval(corpus.examples, exclude=cohort.examples)
+    retrieval = IndicationRetrieval(reports, exclude=cohort.examples)
     return BaselineSystem(
         retrieval,
-        {"corpus": spec, "corpus_split": split or "all", "corpus_reports": retrieval.size},
+        {
+            "corpus": spec,
+            "corpus_split": split or "all",
+            "corpus_reports": retrieval.size,
+            "corpus_hash": retrieval.content_hash,
+        },
     )

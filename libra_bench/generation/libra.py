@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
-from libra_bench.core.errors import InputError, StudyError, costs_a_study
+from libra_bench.core.errors import InputError, Notice, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.core.records import Example, Prediction
 from libra_bench.data.images import NOTICE, load_image, resolve_image
@@ -18,8 +19,9 @@ from libra_bench.generation.capacity import side_by_side
 from libra_bench.generation.protocols import Decoding
 from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
-from libra_bench.model.loading import LoadedModel, load_model
+from libra_bench.model.loading import LoadedModel, load_model, resolve_device
 from libra_bench.model.processor import Padding
+from libra_bench.model.questions import question_of
 
 if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
@@ -57,7 +59,6 @@ class LibraSystem:
     ) -> None:
         self._loaded = loaded
         self._root = image_root
-        self._decoding = decoding
         self._padding: Padding = "mean" if loaded.config.pad else "none"
         self._generate = import_module(f"libra_bench.generation.engines.{engine}").generate
         self._engine = engine
@@ -69,6 +70,8 @@ class LibraSystem:
         self.model_id = loaded.model_id
         self.trained = loaded.trained
         facts = loaded.describe()
+        self._published_dtype = decoding.dtype
+        self._decoding = decoding = replace(decoding, dtype=facts["dtype"])
         self.metadata: dict[str, Any] = {
             "protocol": decoding.name,
             "decoding": decoding.signature(),
@@ -76,6 +79,7 @@ class LibraSystem:
             "conv_mode": loaded.conversation.name,
             "padding": self._padding,
             "dtype": facts["dtype"],
+            **{name: digest[:12] for name, digest in loaded.parts.items()},
         }
 
     @classmethod
@@ -92,14 +96,18 @@ class LibraSystem:
             vision_tower=settings.vision_tower,
             conv_mode=settings.conv_mode,
             device=settings.device,
-            dtype=settings.dtype,
+            dtype=_dtype(settings, decoding),
             random_weights=settings.random_weights,
         )
         return cls(loaded, image_root, decoding, settings.engine, settings.batch_size)
 
     def describe(self) -> dict[str, Any]:
         """Facts for the manifest."""
-        return {"kind": "model", **self._loaded.describe(), **self.metadata, "engine": self._engine}
+        facts = {"kind": "model", **self._loaded.describe(), **self.metadata}
+        if self._published_dtype not in ("auto", self._decoding.dtype):
+            # A CPU computes in float32, and whoever asks may choose.
+            facts["published_dtype"] = self._published_dtype
+        return {**facts, "engine": self._engine}
 
     def check(self, examples: Sequence[Example]) -> None:
         """Refuse a cohort of which no image can be found, and prompts that are too long.
@@ -128,7 +136,7 @@ class LibraSystem:
         faults = []
         for example in examples:
             try:
-                self._loaded.prompt_ids(example.text)
+                self._loaded.prompt_ids(self._question(example))
             except StudyError:
                 continue  # It fails by itself when its turn comes.
             except InputError as error:
@@ -188,7 +196,7 @@ class LibraSystem:
             return failed(example, self, error)
         return Prediction(
             question_id=example.question_id,
-            prompt=example.text,
+            prompt=self._question(example),
             text=text,
             model_id=self.model_id,
             reference=example.reference or None,
@@ -196,6 +204,17 @@ class LibraSystem:
             metadata=self.metadata,  # type: ignore[call-arg]  # an extra field
             **extra,  # type: ignore[arg-type]
         )
+
+    def sources(self, example: Example) -> list[str | Path]:
+        """The prompt and the images, which decide the answer.
+
+        Raises:
+            InputError: an image that is not there.
+        """
+        return [self._question(example), *dict.fromkeys(self._paths(example))]
+
+    def _question(self, example: Example) -> str:
+        return question_of(example, self._loaded.conversation.name)
 
     def _paths(self, example: Example) -> list[Path]:
         if not example.image:
@@ -210,19 +229,29 @@ class LibraSystem:
             InputError: its images or its question cannot be used.
         """
         pixels, notices = [], []
-        for path in dict.fromkeys(self._paths(example)):
+        # Of two names for one file the later stands in what is said.
+        for path, name in dict(zip(self._paths(example), example.image, strict=True)).items():
             image = load_image(path)
             if NOTICE in image.info:
-                notices.append(f"{path}: {image.info[NOTICE]}")
-                warnings.warn(f"id {example.question_id!r}: {notices[-1]}", stacklevel=2)
-            with costs_a_study(f"{path}: cannot be made pixel values"):
+                notices.append(f"{name}: {image.info[NOTICE]}")
+                warnings.warn(f"id {example.question_id!r}: {notices[-1]}", Notice, stacklevel=2)
+            with costs_a_study(f"{name}: cannot be made pixel values"):
                 pixels.append(self._loaded.processor(image, self._padding))
             if not pixels[-1].isfinite().all():
-                raise StudyError(f"{path}: its pixel values are not finite")
+                raise StudyError(f"{name}: its pixel values are not finite")
         study = Study(
             key=example.question_id,
-            prompt_ids=self._loaded.prompt_ids(example.text),
+            prompt_ids=self._loaded.prompt_ids(self._question(example)),
             current=pixels[0],
             prior=pixels[1] if len(pixels) > 1 else None,
         )
         return _Ready(example, study, notices)
+
+
+def _dtype(settings: SystemSettings, decoding: Decoding) -> str:
+    """The type to load a model in: what was asked for, else the protocol's where the device can."""
+    if settings.dtype != "auto" or decoding.dtype == "auto":
+        return settings.dtype
+    if resolve_device(settings.device).type != "cpu":
+        return decoding.dtype
+    return "auto"

@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from libra_bench.core.errors import InputError
-from libra_bench.core.files import dump_record, read_records, write_atomic
+from libra_bench.core.errors import InputError, writing
+from libra_bench.core.files import dump_record, write_atomic
+from libra_bench.core.outputs import check_file, hold
 from libra_bench.core.records import Example, Prediction
+from libra_bench.generation.stored import Stored, read_stored
 
 
 class PredictionLog:
-    """Predictions of one run, on disk as soon as each is done.
+    """Predictions of one run, on disk as soon as each is done. One process at a time has it.
+
+    Nothing on disk changes before the first prediction is written, so that a log that is refused
+    stays as it was.
 
     Args:
         path: the JSONL file.
         resume: continue a file that is there; without it such a file is an error.
 
     Raises:
-        InputError: the file is there and `resume` is off, or it cannot be read.
+        InputError: the file is there and `resume` is off; it is no file of predictions; another
+            process writes it.
     """
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
         self.path = path
-        self.predictions: dict[str, Prediction] = {}
-        if path.exists():
-            if not resume:
-                raise InputError(
-                    f"{path} is there already: --resume continues it, another --output keeps it"
-                )
-            _drop_half_line(path)
-            if path.stat().st_size:
-                self.predictions = {
-                    prediction.question_id: prediction
-                    for prediction in read_records(path, Prediction)
-                }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = path.open("a", encoding="utf-8")
+        check_file(path)
+        if path.exists() and not resume:
+            raise InputError(
+                f"{path} is there already: --resume continues it, another --output keeps it"
+            )
+        self._release: Callable[[], None] | None = hold(path)
+        self._handle: int | None = None
+        try:
+            # Behind the lock: nobody adds to it while it is read.
+            self._stored = read_stored(path) if path.exists() else Stored()
+        except BaseException:
+            self._close()
+            raise
+        self.predictions: dict[str, Prediction] = self._stored.predictions
 
     def __enter__(self) -> PredictionLog:
         return self
@@ -51,7 +56,7 @@ class PredictionLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stream.close()
+        self._close()
 
     def require(self, metadata: dict[str, Any]) -> None:
         """Refuse to continue predictions that were made in another way.
@@ -74,17 +79,23 @@ class PredictionLog:
 
     def forget_failed(self) -> int:
         """Take failed predictions out, so that a resumed run tries them again; how many."""
-        kept = {key: value for key, value in self.predictions.items() if value.status == "ok"}
-        dropped = len(self.predictions) - len(kept)
-        if dropped:
-            self.predictions = kept
-            self._rewrite(list(kept.values()))
-        return dropped
+        return self.replace({k: one for k, one in self.predictions.items() if one.status == "ok"})
+
+    def replace(self, predictions: dict[str, Prediction]) -> int:
+        """Put other predictions in the place of those there; how many are there no more."""
+        gone = len(self.predictions.keys() - predictions.keys())
+        if predictions != self.predictions:
+            self.predictions = predictions
+            self._rewrite(list(predictions.values()))
+        return gone
 
     def append(self, prediction: Prediction) -> None:
-        """Write one prediction; it is with the operating system when this returns."""
-        self._stream.write(dump_record(prediction))
-        self._stream.flush()
+        """Write one prediction, whole or not at all; the system has it when this returns.
+
+        Raises:
+            OutputError: the disk is full, or the like; the file ends with the line before.
+        """
+        self._write(dump_record(prediction).encode("utf-8"))
         self.predictions[prediction.question_id] = prediction
 
     def finish(self, examples: Sequence[Example]) -> list[Prediction]:
@@ -97,28 +108,49 @@ class PredictionLog:
             for example in examples
             if example.question_id in self.predictions
         ]
-        if [prediction.question_id for prediction in ordered] != list(self.predictions):
+        in_order = [prediction.question_id for prediction in ordered] == list(self.predictions)
+        if self._stored.healed or not in_order:
             self._rewrite(ordered)
-        os.fsync(self._stream.fileno())
+        with writing(self.path):
+            os.fsync(self._open())
         return ordered
 
+    def _open(self) -> int:
+        """The file, open for appending behind its last whole line."""
+        if self._handle is None:
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            if self._stored.end is not None:
+                os.ftruncate(self._handle, self._stored.end)
+            if self._stored.unended:
+                os.write(self._handle, b"\n")
+            self._stored.end, self._stored.unended = None, False
+        return self._handle
+
+    def _write(self, line: bytes) -> None:
+        with writing(self.path):
+            handle = self._open()
+            start = os.fstat(handle).st_size
+            rest = memoryview(line)
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+            except BaseException:
+                # A disk that is full takes a part of it.
+                os.ftruncate(handle, start)
+                raise
+
     def _rewrite(self, predictions: Sequence[Prediction]) -> None:
-        self._stream.close()
         write_atomic(self.path, "".join(dump_record(prediction) for prediction in predictions))
-        self._stream = self.path.open("a", encoding="utf-8")
+        self._close_file()
+        self._stored = Stored()
 
+    def _close_file(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
-def _drop_half_line(path: Path) -> None:
-    """Cut off a last line that a kill left unfinished; what stands before it is whole."""
-    with path.open("rb+") as stream:
-        data = stream.read()
-        end = data.rfind(b"\n") + 1
-        tail = data[end:].strip()
-        if not tail:
-            return
-        try:
-            json.loads(tail)
-        except ValueError:
-            stream.truncate(end)
-        else:
-            stream.write(b"\n")
+    def _close(self) -> None:
+        self._close_file()
+        if self._release is not None:
+            self._release()
+            self._release = None

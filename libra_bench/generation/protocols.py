@@ -30,6 +30,9 @@ class Decoding:
     """`transformers`' own default, which Libra's script leaves as it is; 0 switches it off."""
     seed: int = 0
     """Only used when sampling."""
+    dtype: str = "auto"
+    """The type that the model computes in on a GPU; a CPU computes in float32. Once a model is
+    loaded: the type it did compute in. `auto`: what `load_model` takes."""
 
     def __post_init__(self) -> None:
         faults = [
@@ -62,6 +65,8 @@ class Decoding:
                 settings.pop(unused)
         if self.num_beams == 1:
             settings.pop("length_penalty")
+        if self.dtype == "auto":
+            settings.pop("dtype")
         return settings
 
     def seed_of(self, key: str) -> int:
@@ -76,8 +81,15 @@ class Decoding:
 PROTOCOLS: dict[str, Decoding] = {
     protocol.name: protocol
     for protocol in (
-        # Libra's paper: 10 beams, length penalty 2, no repeated 3-grams.
-        Decoding("libra-paper", num_beams=10, length_penalty=2.0, no_repeat_ngram_size=3),
+        # Libra's paper: 10 beams, length penalty 2, no repeated 3-grams. The published code loads
+        # every model in float16.
+        Decoding(
+            "libra-paper",
+            num_beams=10,
+            length_penalty=2.0,
+            no_repeat_ngram_size=3,
+            dtype="float16",
+        ),
         # Libra's script libra_eval.sh as it stands, which differs from the paper ...
         Decoding(
             "libra-script-beam",
@@ -85,15 +97,16 @@ PROTOCOLS: dict[str, Decoding] = {
             length_penalty=2.0,
             no_repeat_ngram_size=3,
             max_new_tokens=128,
+            dtype="float16",
         ),
-        # ... and its alternative, sampling.
+        # ... and its alternative, sampling, where the ban on 3-grams is commented out.
         Decoding(
             "libra-script-sample",
             do_sample=True,
             temperature=0.9,
             top_p=0.6,
-            no_repeat_ngram_size=3,
             max_new_tokens=128,
+            dtype="float16",
         ),
         Decoding("greedy"),
         # What the packaged libra-tiny was made for: its reports have fewer than 96 tokens.

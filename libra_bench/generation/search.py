@@ -14,6 +14,7 @@ from torch import Tensor
 
 from libra_bench.core.errors import StudyError
 from libra_bench.generation.protocols import Decoding
+from libra_bench.model.ends import stop_of
 
 LOWEST = -1e9
 """What `transformers` adds to a score that must not be chosen."""
@@ -22,8 +23,10 @@ LOWEST = -1e9
 class NotFiniteError(StudyError):
     """A model's logits are no numbers, or infinite, so that its answer means nothing."""
 
-    def __init__(self) -> None:
-        super().__init__("the model's logits are not finite: weights or images are broken")
+    def __init__(
+        self, said: str = "the model's logits are not finite: weights or images are broken"
+    ) -> None:
+        super().__init__(said)
 
 
 class Search:
@@ -32,7 +35,7 @@ class Search:
     Args:
         places: studies side by side.
         longest: ids of the longest prompt to come.
-        eos: ids that end an answer.
+        eos: ids that end an answer; `EndTokens` may bring a text that ends a single sequence.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Search:
         device: torch.device,
     ) -> None:
         self.decoding, self.beams = decoding, decoding.num_beams
-        self.eos = torch.tensor(list(eos), device=device)
+        self.eos = torch.tensor(list(eos), dtype=torch.long, device=device)
         self.lengths = [0] * places
         """Ids of each place so far, its prompt among them."""
         self.new = [0] * places
@@ -163,6 +166,7 @@ class SingleSearch(Search):
         device: torch.device,
     ) -> None:
         super().__init__(places, longest, decoding, eos, device)
+        self._stop = stop_of(eos)
         self._draws = [torch.Generator(device=device) for _ in range(places)]
 
     def begin(self, place: int, prompt_ids: Tensor, seed: int) -> None:
@@ -197,12 +201,19 @@ class SingleSearch(Search):
         self._grow(places, tokens, origins)
         ended = torch.isin(tokens[:, 0], self.eos).tolist()
         for place, end, limit in zip(places, ended, last, strict=True):
-            self.done[place] = end or limit
+            self.done[place] = end or limit or self._at_the_text(place)
         return tokens, origins
 
     def _chosen(self, place: int) -> list[int]:
         length = self.lengths[place]
         return self._sequences[place, 0, length - self.new[place] : length].tolist()
+
+    def _at_the_text(self, place: int) -> bool:
+        if self._stop is None:
+            return False
+        length = self.lengths[place]
+        tail = self._sequences[place, 0, max(0, length - len(self._stop.ids)) : length]
+        return self._stop.ends(tail.tolist(), self.new[place])
 
     def _warped(self, scores: Tensor) -> Tensor:
         from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper

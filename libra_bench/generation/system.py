@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Protocol
 
+from libra_bench.core.errors import InputError
 from libra_bench.core.records import Example, Prediction
 
 Emit = Callable[[Prediction], None]
+
+# What a single study can raise (a broken image, a device out of memory) without the whole run
+# being wrong. What decoders and tokenizers raise is an InputError by the time it comes here. A
+# programming error is none of these and stops the run, and so does a file that cannot be written.
+STUDY_ERRORS = (InputError, RuntimeError, ValueError, MemoryError)
 
 
 class System(Protocol):
@@ -18,6 +24,10 @@ class System(Protocol):
         trained: False where the weights are random, so that no table shows them as a result.
         chunk: how many examples the driver should hand over at once.
         metadata: what the texts depend on (decoding, revision); stored with each prediction.
+
+    A system may have `sources(example)`: what its answer depends on, texts as `str` and files as
+    `Path`. A resumed run answers again where they changed; without it prompt and images' names
+    count.
     """
 
     model_id: str
@@ -57,3 +67,23 @@ def failed(example: Example, system: System, error: Exception | str) -> Predicti
         error=str(error) or type(error).__name__,
         metadata=system.metadata,  # type: ignore[call-arg]  # an extra field of the record
     )
+
+
+def answer(system: System, chunk: Sequence[Example], emit: Emit, answered: Container[str]) -> None:
+    """Have a system answer examples, so that one that brings it down costs itself alone.
+
+    Args:
+        answered: ids of the predictions that `emit` has heard of.
+    """
+    try:
+        system.generate(chunk, emit)
+        return
+    except STUDY_ERRORS as error:
+        missing = [one for one in chunk if one.question_id not in answered]
+        if len(chunk) == 1:
+            for example in missing:
+                emit(failed(example, system, error))
+            return
+    # One study may have brought the others down with it: each is tried again alone.
+    for example in missing:
+        answer(system, [example], emit, answered)

@@ -17,6 +17,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from libra_bench.core.errors import MissingResourceError
+from libra_bench.metrics.signatures import signature_from
 from libra_bench.stats.clusters import Floats, scored_rows
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -32,6 +34,8 @@ class Output:
     higher_is_better: bool = True
     low: float = 0.0
     high: float = 100.0
+    of_some: bool = False
+    """Whether it is a figure of some of the scored reports: those whose own value is not NaN."""
 
     def within(self, low: float, high: float) -> tuple[float, float]:
         """The ends of an interval, cut to what the figure can be; NaN stays NaN."""
@@ -55,6 +59,16 @@ class PerReport:
     def scored(self) -> NDArray[np.bool_]:
         """[n], whether each report was scored."""
         return scored_rows(self.statistics)
+
+    def of(self, rows: NDArray[np.bool_]) -> PerReport:
+        """The reports where `rows` [n] is true."""
+        return PerReport(
+            self.statistics[rows], {name: values[rows] for name, values in self.values.items()}
+        )
+
+    def behind(self, output: Output) -> NDArray[np.bool_]:
+        """[n], whether each report is one that the figure is made of."""
+        return ~np.isnan(self.values[output.name]) if output.of_some else self.scored
 
     @property
     def unscored(self) -> int:
@@ -85,12 +99,25 @@ class Metric(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     """What must be there, for `metrics` and `doctor` to list: `wordnet`, `java`, `weights` ..."""
 
-    def check(self) -> None:  # noqa: B027  (most metrics need nothing)
+    def missing(self) -> list[MissingResourceError]:
+        """Everything that scoring needs and that is not here, found without loading weights."""
+        return []
+
+    def check(self) -> None:
         """Find everything that scoring needs.
 
         Raises:
-            MissingResourceError: what is missing and how to get it.
+            MissingResourceError: all that is missing, and how to get it.
         """
+        found = self.missing()
+        if len(found) == 1:
+            raise found[0]
+        if found:
+            what, mend = (
+                "; ".join(dict.fromkeys(parts))
+                for parts in zip(*((gap.what, gap.mend) for gap in found), strict=True)
+            )
+            raise MissingResourceError(what, mend)
 
     @abstractmethod
     def settings(self) -> Mapping[str, str]:
@@ -140,8 +167,9 @@ class Metric(ABC):
 
     def signature(self, n: int) -> str:
         """Everything that the figure depends on, in one line, after sacrebleu's manner."""
-        parts = {"metric": self.name, "version": self.version, **self.settings(), "n": str(n)}
-        return "|".join(f"{key}:{value}" for key, value in parts.items())
+        return signature_from(
+            {"metric": self.name, "version": self.version, **self.settings(), "n": n}
+        )
 
 
 def _whole(text: str) -> str:

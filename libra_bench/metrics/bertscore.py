@@ -8,27 +8,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.names import unknown_name
 from libra_bench.metrics.base import MeanMetric, Output
+from libra_bench.metrics.cache import ContentCache
 from libra_bench.metrics.cleaning import CLEANINGS
 from libra_bench.metrics.neural import (
-    ContentCache,
     batches_by_length,
-    fingerprint,
     load_config,
     load_model,
     load_tokenizer,
     longest_input,
-    model_folder,
     padded,
+    refuse_broken,
 )
+from libra_bench.metrics.resources import fingerprint, gaps, model_folder, using
 
 if TYPE_CHECKING:
     import torch
 
+PROBE = "No pleural effusion."
+"""What a model that was just loaded has to read."""
 Triple = tuple[float, float, float]
 """Precision, recall, F1."""
 
@@ -72,12 +75,12 @@ class BertScore(MeanMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        model_folder("bertscore.model", self._model)
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(lambda: model_folder("bertscore.model", self._model))
 
     def settings(self) -> Mapping[str, str]:
         return {
-            "model": self._model.rstrip("/").rpartition("/")[2],
+            "encoder": self._model.rstrip("/").rpartition("/")[2],
             "weights": self._fingerprint,
             "layer": str(self._layer),
             "idf": "yes" if self._idf else "no",
@@ -172,21 +175,27 @@ class _Encoder:
 
     def __init__(self, name: str, layer: int) -> None:
         folder = model_folder("bertscore.model", name)
-        config = load_config(folder)
-        if layer > config.num_hidden_layers:
-            raise InputError(
-                f"bertscore.layer: {name} has {config.num_hidden_layers} layers, not {layer}"
-            )
-        self._tokenizer: Any = load_tokenizer(folder)
+        with using("bertscore.model", folder):
+            config = load_config(folder)
+            layers = int(config.num_hidden_layers)
+        if layer > layers:
+            raise InputError(f"bertscore.layer: {name} has {layers} layers, not {layer}")
+        with using("bertscore.model", folder):
+            self._load(folder, config, layer)
+
+    def _load(self, folder: Path, config: Any, layer: int) -> None:
+        layers = int(config.num_hidden_layers)
+        self._tokenizer: Any = load_tokenizer(folder, config)
         self._longest = longest_input(self._tokenizer, config)
         # Byte-level BPE tells a word at the start of a text from the same word after a space;
         # `bert_score` reads the first word of a text like all others.
         self._before = " " if config.model_type in ("roberta", "gpt2") else ""
         # What lies above the layer is not even loaded.
         config.num_hidden_layers = layer
-        model: Any = load_model("AutoModel", folder, config)
+        model: Any = load_model("AutoModel", folder, config, layers)
         self._model = model.get_encoder() if config.is_encoder_decoder else model
         self._special = {self._tokenizer.cls_token_id, self._tokenizer.sep_token_id}
+        refuse_broken(folder, {"states": self._embed(self.tokens([PROBE]))[0]})
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included, cut to what the model can read."""

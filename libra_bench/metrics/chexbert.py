@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.metrics.base import Metric, Output, PerReport
+from libra_bench.metrics.cache import ContentCache
 from libra_bench.metrics.cleaning import CLEANINGS
 from libra_bench.metrics.cleaning import chexbert as without_gaps
 from libra_bench.metrics.neural import (
-    ContentCache,
     batches_by_length,
     device,
-    fingerprint,
     load_config,
     load_state,
     load_tokenizer,
-    model_file,
-    model_folder,
     padded,
+    refuse_broken,
 )
+from libra_bench.metrics.resources import fingerprint, gaps, model_file, model_folder, using
 from libra_bench.stats.clusters import Floats
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class CheXbert(Metric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        self._labeller.check()
+    def missing(self) -> list[MissingResourceError]:
+        return self._labeller.missing()
 
     def settings(self) -> Mapping[str, str]:
         return {
@@ -182,21 +182,28 @@ class Labeller:
     def __init__(self, checkpoint: str, encoder: str) -> None:
         self._checkpoint, self._encoder = checkpoint, encoder
 
-    def check(self) -> None:
-        """Find the weights.
+    def missing(self) -> list[MissingResourceError]:
+        """Which of the weights are not here, and how to name them."""
+        return gaps(lambda: self._file, lambda: self._folder)
 
-        Raises:
-            MissingResourceError: which are missing, and how to name them.
-        """
-        model_file("chexbert.checkpoint", self._checkpoint)
-        model_folder("chexbert.encoder", self._encoder, weights=False)
+    @property
+    def _file(self) -> Path:
+        path = model_file("chexbert.checkpoint", self._checkpoint)
+        if path.is_dir():
+            raise MissingResourceError(
+                f"chexbert.checkpoint: {path} is a folder",
+                "--metric-option chexbert.checkpoint=FILE, of a file chexbert.pth",
+            )
+        return path
+
+    @property
+    def _folder(self) -> Path:
+        return model_folder("chexbert.encoder", self._encoder, weights=False)
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the checkpoint and of the tokenizer that goes with it."""
-        checkpoint = fingerprint(model_file("chexbert.checkpoint", self._checkpoint))
-        folder = model_folder("chexbert.encoder", self._encoder, weights=False)
-        return f"{checkpoint}-{fingerprint(folder)}"
+        return f"{fingerprint(self._file)}-{fingerprint(self._folder)}"
 
     def read(self, texts: Sequence[str]) -> list[Reading]:
         """Labels and embeddings of n reports, cleaned as published; equal ones are read once."""
@@ -227,32 +234,47 @@ class Labeller:
     @cached_property
     def _loaded(self) -> tuple[Any, Any, list[tuple[torch.Tensor, torch.Tensor]]]:
         """Tokenizer, encoder, and each head's weight and bias."""
+        with using("chexbert.encoder", self._folder):
+            config = load_config(self._folder)
+            tokenizer = load_tokenizer(self._folder, config)
+        with using("chexbert.checkpoint", self._file):
+            return tokenizer, *self._weights(config)
+
+    def _weights(self, config: Any) -> tuple[Any, list[tuple[torch.Tensor, torch.Tensor]]]:
         import transformers
 
-        folder = model_folder("chexbert.encoder", self._encoder, weights=False)
-        path = model_file("chexbert.checkpoint", self._checkpoint)
-        config = load_config(folder)
+        folder, path = self._folder, self._file
         state = load_state(path)
         if not isinstance(state, dict) or not isinstance(state.get("model_state_dict"), dict):
             raise InputError(f"{path}: no CheXbert checkpoint (it holds no model_state_dict)")
         weights = {
             key.removeprefix("module."): value for key, value in state["model_state_dict"].items()
         }
+        refuse_broken(path, weights)
         heads = [
             (f"linear_heads.{place}.weight", f"linear_heads.{place}.bias")
             for place in range(len(LABELS))
         ]
         auto: Any = transformers.AutoModel
-        model = auto.from_config(config)
+        model = auto.from_config(config, trust_remote_code=False)
         encoder = {
             key.removeprefix("bert."): value
             for key, value in weights.items()
             if key.startswith("bert.") and not key.endswith("position_ids")
         }
-        gaps = [key for pair in heads for key in pair if key not in weights]
-        gaps += [key for key in model.state_dict() if key not in encoder and "pooler" not in key]
-        if gaps:
-            raise InputError(f"{path}: weights of CheXbert are missing: {', '.join(gaps[:8])}")
+        known = model.state_dict()
+        lacks = [key for pair in heads for key in pair if key not in weights]
+        lacks += [key for key in known if key not in encoder and "pooler" not in key]
+        if lacks:
+            raise InputError(f"{path}: weights of CheXbert are missing: {', '.join(lacks[:8])}")
+        strangers = [key for key in encoder if key not in known and "pooler" not in key]
+        if strangers:
+            raise InputError(f"{path}: {folder} knows no weights {', '.join(strangers[:8])}")
+        for number, (weight, bias) in enumerate(heads):
+            classes = 2 if number == len(LABELS) - 1 else 4
+            shapes = [tuple(weights[name].shape) for name in (weight, bias)]
+            if shapes != [(classes, config.hidden_size), (classes,)]:
+                raise InputError(f"{path}: {weight} and its bias are {shapes}")
         try:
             model.load_state_dict(encoder, strict=False)
         except RuntimeError as error:
@@ -261,7 +283,6 @@ class Labeller:
             ) from None
         place = device()
         return (
-            load_tokenizer(folder),
             model.to(place).eval(),
             [(weights[weight].to(place), weights[bias].to(place)) for weight, bias in heads],
         )

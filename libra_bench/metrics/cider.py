@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.ptb import TOKENIZER_JAR, jar, ptb_tokeniser, version
+from libra_bench.metrics.resources import gaps
 
 ORDERS = (1, 2, 3, 4)
 SIGMA = 6.0
@@ -30,8 +32,8 @@ class Cider(MeanMetric):
     requires: ClassVar[tuple[str, ...]] = ("java", "pycocoevalcap")
     scale: ClassVar[float] = 10.0
 
-    def check(self) -> None:
-        jar(TOKENIZER_JAR)
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(lambda: jar(TOKENIZER_JAR))
 
     def settings(self) -> Mapping[str, str]:
         return {

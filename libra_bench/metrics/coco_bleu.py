@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import Metric, Output, PerReport
 from libra_bench.metrics.bleu import ORDERS, Bleu, ngram_statistics
 from libra_bench.metrics.ptb import TOKENIZER_JAR, jar, ptb_tokeniser, version
+from libra_bench.metrics.resources import gaps
 from libra_bench.stats.clusters import Floats
 
 # `pycocoevalcap.bleu.bleu_scorer` keeps these in its divisions.
@@ -29,8 +31,8 @@ class CocoBleu(Metric):
     statistics: ClassVar[tuple[str, ...]] = (*Bleu.statistics, "reports")
     requires: ClassVar[tuple[str, ...]] = ("java", "pycocoevalcap")
 
-    def check(self) -> None:
-        jar(TOKENIZER_JAR)
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(lambda: jar(TOKENIZER_JAR))
 
     def settings(self) -> Mapping[str, str]:
         return {"tok": "ptb", "impl": f"pycocoevalcap-{version()}", "smooth": "tiny"}

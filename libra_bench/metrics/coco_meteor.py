@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from libra_bench.core.errors import RunError
+from libra_bench.core.errors import MissingResourceError, RunError
 from libra_bench.metrics.base import Metric, Output, PerReport
 from libra_bench.metrics.ptb import METEOR_JAR, TOKENIZER_JAR, jar, java, ptb_tokeniser, version
+from libra_bench.metrics.resources import gaps
 from libra_bench.stats.clusters import Floats
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.2, 0.6, 0.75
@@ -46,9 +47,8 @@ class CocoMeteor(Metric):
     )
     requires: ClassVar[tuple[str, ...]] = ("java", "pycocoevalcap")
 
-    def check(self) -> None:
-        jar(TOKENIZER_JAR)
-        jar(METEOR_JAR)
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(lambda: jar(TOKENIZER_JAR), lambda: jar(METEOR_JAR))
 
     def settings(self) -> Mapping[str, str]:
         return {"tok": "ptb", "impl": f"meteor-1.5-pycocoevalcap-{version()}", "lang": "en-norm"}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.ptb import TOKENIZER_JAR, jar, ptb_tokeniser, version
+from libra_bench.metrics.resources import gaps
 from libra_bench.metrics.rouge_l import common_subsequence_length
 
 BETA = 1.2
@@ -25,8 +27,8 @@ class CocoRougeL(MeanMetric):
     outputs: ClassVar[tuple[Output, ...]] = (Output("rouge_l", "ROUGE-L"),)
     requires: ClassVar[tuple[str, ...]] = ("java", "pycocoevalcap")
 
-    def check(self) -> None:
-        jar(TOKENIZER_JAR)
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(lambda: jar(TOKENIZER_JAR))
 
     def settings(self) -> Mapping[str, str]:
         return {

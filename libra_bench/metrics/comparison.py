@@ -200,13 +200,17 @@ def _against(
     )
     rows = []
     for metric, known in zip(metrics, both, strict=True):
-        behind = clusters.of(known)
         for output in metric.outputs:
+            rows_of = known.copy()
+            if output.of_some:
+                rows_of &= ~baseline[output.name].isna().to_numpy(dtype=bool)
+                rows_of &= ~frame[output.name].isna().to_numpy(dtype=bool)
+            behind = clusters.of(rows_of)
             result = found[output.name]
             reach = output.high - output.low
             effect = paired_effect(
-                baseline[output.name].to_numpy(dtype=np.float64)[known],
-                frame[output.name].to_numpy(dtype=np.float64)[known],
+                baseline[output.name].to_numpy(dtype=np.float64)[rows_of],
+                frame[output.name].to_numpy(dtype=np.float64)[rows_of],
             )
             rows.append(
                 Comparison(
@@ -216,7 +220,7 @@ def _against(
                     higher_is_better=output.higher_is_better,
                     baseline_label=first,
                     label=second,
-                    n=int(known.sum()),
+                    n=int(rows_of.sum()),
                     baseline=result.first,
                     value=result.second,
                     difference=result.difference,

@@ -8,9 +8,11 @@ from functools import cache
 from importlib import resources
 from typing import ClassVar, NamedTuple
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.cleaning import CLEANINGS
 from libra_bench.metrics.judge import END, Judge, LocalJudge
+from libra_bench.metrics.resources import gaps
 
 MODEL = "StanfordAIMI/GREEN-RadLlama2-7b"
 LONGEST = 2048
@@ -65,8 +67,8 @@ class Green(MeanMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        self._judge.check()
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(self._judge.check)
 
     def settings(self) -> Mapping[str, str]:
         return {

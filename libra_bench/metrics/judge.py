@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import read_json
+from libra_bench.metrics.cache import ContentCache
 from libra_bench.metrics.neural import (
-    ContentCache,
     batches_by_length,
     device,
-    fingerprint,
     load_config,
     load_model,
     load_tokenizer,
-    model_folder,
 )
+from libra_bench.metrics.resources import fingerprint, json_object, model_folder, using
 
 END = "</s>"
 _CLOSED = ("LlamaTokenizer", "LlamaTokenizerFast")
@@ -143,11 +141,13 @@ class LocalJudge:
 
     @cached_property
     def _tokenizer(self) -> Any:
-        return load_tokenizer(self._folder)
+        with using(self._option, self._folder):
+            return load_tokenizer(self._folder)
 
     @cached_property
     def _model(self) -> Any:
-        model: Any = load_model("AutoModelForCausalLM", self._folder, load_config(self._folder))
+        with using(self._option, self._folder):
+            model: Any = load_model("AutoModelForCausalLM", self._folder, load_config(self._folder))
         return model.half() if device().type == "cuda" else model
 
 
@@ -161,7 +161,4 @@ def closes_prompts(folder: Path) -> bool:
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer_config.json"
-    read = read_json(path) if path.is_file() else {}
-    if not isinstance(read, dict):
-        raise InputError(f"{path}: a JSON object was expected")
-    return read
+    return json_object(path) if path.is_file() else {}

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import ClassVar
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.cleaning import CLEANINGS
+from libra_bench.metrics.resources import gaps
 from libra_bench.metrics.wordnet import word_tokeniser, wordnet
 
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
@@ -31,8 +33,8 @@ class Meteor(MeanMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        wordnet()
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(wordnet, word_tokeniser)
 
     def settings(self) -> Mapping[str, str]:
         return {

@@ -1,22 +1,16 @@
-"""What the neural metrics share: finding and loading encoders, batches by length, a cache.
-
-Nothing is downloaded: a model is a folder, or a name that the Hugging Face cache already holds.
-"""
+"""What the neural metrics share: loading encoders, batches by length, work side by side."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from functools import lru_cache
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from libra_bench.core.errors import InputError, MissingResourceError
-from libra_bench.core.files import cache_dir, sha256_of
+from libra_bench.core.errors import InputError, cause_of
+from libra_bench.metrics.resources import WEIGHT_FILES, json_object
 
 if TYPE_CHECKING:
     import torch
@@ -24,74 +18,12 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 Item = TypeVar("Item")
 
-WEIGHT_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 # Models whose position numbers start behind the padding token's.
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet", "longformer"}
-_READ_AT_ONCE = 500
 _AT_ONCE = 8
 """More batches side by side would wait for Python's lock."""
-
-
-def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
-    """The folder of a model that is given as a folder or as a name of the Hugging Face hub.
-
-    Args:
-        option: the metric option that names it, for example `bertscore.model`.
-        weights: whether the folder must hold weights; else tokenizer and configuration do.
-
-    Raises:
-        MissingResourceError: there is no such folder, nothing of that name in the local Hugging
-            Face cache, or the folder is not complete.
-    """
-    mend = f"--metric-option {option}=DIR, with DIR made by: hf download {name} --local-dir DIR"
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-            raise MissingResourceError(
-                f"{option}: there is no folder {name}", f"--metric-option {option}=DIR"
-            )
-        folder = _cached_snapshot(name) or folder
-    if not folder.is_dir():
-        raise MissingResourceError(
-            f"{option}: no folder {name!r}, and no model of that name in the Hugging Face cache",
-            mend,
-        )
-    if not (folder / "config.json").is_file():
-        raise MissingResourceError(f"{option}: {folder} holds no config.json", mend)
-    if weights and not any((folder / file).is_file() for file in WEIGHT_FILES):
-        raise MissingResourceError(f"{option}: {folder} holds no weights", mend)
-    return folder
-
-
-def model_file(option: str, name: str) -> Path:
-    """A file of weights, given as a path or as `owner/repository/file` of the Hugging Face hub.
-
-    Raises:
-        MissingResourceError: neither the path nor the local Hugging Face cache holds it.
-    """
-    path = Path(name).expanduser()
-    if path.exists():
-        return path
-    owner, _, rest = name.partition("/")
-    repository, _, file = rest.partition("/")
-    if not file or path.is_absolute() or owner in (".", "..", "~"):
-        raise MissingResourceError(
-            f"{option}: there is no {name}", f"--metric-option {option}=FILE"
-        )
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(f"{owner}/{repository}", file)
-    if not isinstance(cached, str):
-        raise MissingResourceError(
-            f"{option}: no {name} here, nor in the Hugging Face cache",
-            f"hf download {owner}/{repository} {file}, or --metric-option {option}=FILE",
-        )
-    return Path(cached)
+_PADDED_TO = 64
+"""Rows that an embedding may have beyond its words, where they were rounded up."""
 
 
 def load_state(path: Path, content: BinaryIO | None = None) -> Any:
@@ -103,45 +35,28 @@ def load_state(path: Path, content: BinaryIO | None = None) -> Any:
     Raises:
         InputError: the file is no such file.
     """
-    import pickle
-    import zipfile
-
     import torch
 
     try:
         return torch.load(content or path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: cannot be read as weights ({reason})") from None
+    except Exception as error:
+        reason = cause_of(error).partition(". ")[0]
+        raise InputError(f"{path}: cannot be read as weights ({reason})") from error
 
 
-def _cached_snapshot(name: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+def refuse_broken(place: object, tensors: Mapping[str, Any]) -> None:
+    """Refuse weights that are no tensors, or hold what is no number.
 
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
+    Raises:
+        InputError: which.
+    """
+    import torch
 
-
-def fingerprint(path: Path) -> str:
-    """12 hex digits over a file's bytes, or over names and bytes of a folder's own files."""
-    if path.is_file():
-        return _digest(path)[:12]
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
-    listed = "".join(f"{file.name} {_digest(file)}\n" for file in files)
-    return hashlib.sha256(listed.encode()).hexdigest()[:12]
-
-
-def _digest(path: Path) -> str:
-    state = path.stat()
-    return _digest_of_state(path, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _digest_of_state(path: Path, size: int, changed: int) -> str:
-    return sha256_of(path)
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(f"{place}: {name} is no tensor")
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise InputError(f"{place}: weights that are not finite: {name}")
 
 
 @contextmanager
@@ -165,45 +80,103 @@ def load_config(folder: Path) -> Any:
     """The configuration of a model folder."""
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(folder, local_files_only=True)
+    return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The tokenizer of a model folder."""
+def load_tokenizer(folder: Path, config: Any = None) -> Any:
+    """The tokenizer of a model folder.
+
+    Args:
+        config: of an encoder; its tokenizer must then have all of its words. Without its files
+            transformers makes one of special tokens alone, which gives figures too.
+
+    Raises:
+        InputError: words that the encoder has no rows for, or rows without words; no padding.
+    """
     from transformers import AutoTokenizer
 
     with quiet_loading():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    if config is None:
+        return tokenizer
+    words, rows = tokenizer.get_vocab(), int(config.vocab_size)
+    if max(words.values(), default=0) >= rows:
+        raise InputError(f"{folder}: a tokenizer of {len(words)} words for an encoder of {rows}")
+    gap = rows - len(words)
+    # A list that was cut off in the middle still is a list; a serialised tokenizer is not.
+    listed = not (folder / "tokenizer.json").is_file() and (folder / "vocab.txt").is_file()
+    if gap > rows // 2 or (listed and (gap >= _PADDED_TO or (gap and rows % 8))):
+        raise InputError(f"{folder}: the tokenizer has {len(words)} words of {rows}")
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"{folder}: the tokenizer has no padding token")
+    # Models of BERT's family were all taught with frames; others are read as their files say.
+    frame = {tokenizer.cls_token_id, tokenizer.sep_token_id}
+    if tokenizer.cls_token == "[CLS]" and not frame <= set(tokenizer("a")["input_ids"]):
+        raise InputError(f"{folder}: the tokenizer does not frame texts by its special tokens")
+    return tokenizer
 
 
-def load_model(kind: str, folder: Path, config: Any) -> torch.nn.Module:
+def load_model(kind: str, folder: Path, config: Any, layers: int | None = None) -> torch.nn.Module:
     """A model of a folder in float32, on the device, in evaluation mode.
 
     Args:
         kind: the class of transformers that loads it: `AutoModel` ...
+        layers: of the whole model, where `config` names fewer.
 
     Raises:
-        InputError: the folder lacks some of the model's weights.
+        InputError: the folder lacks some of the model's weights, has more than the configuration
+            says, or such as are no numbers.
     """
     import torch
     import transformers
 
+    _check_shards(folder)
     with quiet_loading():
         model, report = getattr(transformers, kind).from_pretrained(
             folder,
             config=config,
             local_files_only=True,
+            trust_remote_code=False,
             output_loading_info=True,
             dtype=torch.float32,
         )
     # No metric reads the pooler, and many published encoders come without.
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    missing = sorted(
+        str(key)
+        for name in ("missing_keys", "mismatched_keys")
+        for key in report[name]
+        if "pooler" not in str(key)
+    )
     if missing:
         raise InputError(
             f"{folder}: weights of {config.model_type} are missing: {', '.join(missing[:8])}"
         )
+    count = layers or int(getattr(config, "num_hidden_layers", 0)) or None
+    found = [re.search(r"\blayers?\.(\d+)\.", key) for key in report["unexpected_keys"]]
+    if count and any(int(match[1]) >= count for match in found if match):
+        raise InputError(f"{folder}: weights of more than the {count} layers of config.json")
+    refuse_broken(folder, model.state_dict())
     placed: torch.nn.Module = model.to(device()).eval()
     return placed
+
+
+def _check_shards(folder: Path) -> None:
+    """Refuse an index that names files elsewhere, or that are not here."""
+    if any((folder / file).is_file() for file in WEIGHT_FILES if not file.endswith(".json")):
+        return
+    for file in WEIGHT_FILES:
+        if not file.endswith(".json") or not (folder / file).is_file():
+            continue
+        named = json_object(folder / file).get("weight_map")
+        names = set(named.values()) if isinstance(named, dict) else {None}
+        for name in names:
+            if not isinstance(name, str) or Path(name).name != name:
+                raise InputError(f"{folder / file}: names {name!r} as a file of weights")
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: weights are missing: {name}")
+        return
 
 
 def device() -> torch.device:
@@ -280,76 +253,3 @@ def padded(sequences: Sequence[Sequence[int]], padding: int) -> tuple[torch.Tens
     ids = torch.tensor([[*row, *[padding] * (longest - len(row))] for row in sequences])
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in sequences])
     return ids.to(device()), mask.to(device())
-
-
-class ContentCache(Generic[Value]):
-    """Results by the content of what they were made of, on disk, for this run and later ones.
-
-    Args:
-        kind: what is stored, with the version of the algorithm: `ratescore-entities-1`.
-        depends: everything else that a result depends on: fingerprints of weights, settings.
-        pack, unpack: a result to bytes and back; JSON unless given.
-    """
-
-    def __init__(
-        self,
-        kind: str,
-        *depends: str,
-        pack: Callable[[Value], bytes] = lambda value: json.dumps(value).encode(),
-        unpack: Callable[[bytes], Value] = json.loads,
-    ) -> None:
-        key = hashlib.sha256("\0".join(depends).encode()).hexdigest()[:16]
-        self._path = cache_dir("metrics") / f"{kind}-{key}.sqlite"
-        self._pack, self._unpack = pack, unpack
-
-    def through(
-        self,
-        keys: Sequence[str],
-        compute: Callable[[list[str]], Sequence[Value]],
-        *,
-        at_once: int = 1024,
-    ) -> dict[str, Value]:
-        """The result of each distinct key: read where it is known, else computed and kept.
-
-        Args:
-            compute: results of distinct keys, in their order; called with at most `at_once` of
-                them, and what one call gave is kept even if a later one fails.
-        """
-        wanted = list(dict.fromkeys(keys))
-        with closing(self._open()) as store:
-            known = self._read(store, wanted)
-            new = sorted((key for key in wanted if key not in known), key=len)
-            for start in range(0, len(new), at_once):
-                part = new[start : start + at_once]
-                results = dict(zip(part, compute(part), strict=True))
-                known.update(results)
-                with store:
-                    store.executemany(
-                        "INSERT OR REPLACE INTO results VALUES (?, ?)",
-                        [(_hash(key), self._pack(value)) for key, value in results.items()],
-                    )
-        return known
-
-    def _open(self) -> sqlite3.Connection:
-        store = sqlite3.connect(self._path, timeout=60)
-        with store:
-            store.execute(
-                "CREATE TABLE IF NOT EXISTS results (key BLOB PRIMARY KEY, value BLOB) "
-                "WITHOUT ROWID"
-            )
-        return store
-
-    def _read(self, store: sqlite3.Connection, keys: list[str]) -> dict[str, Value]:
-        found: dict[str, Value] = {}
-        for start in range(0, len(keys), _READ_AT_ONCE):
-            part = {_hash(key): key for key in keys[start : start + _READ_AT_ONCE]}
-            marks = ",".join("?" * len(part))
-            query = f"SELECT key, value FROM results WHERE key IN ({marks})"
-            for key, value in store.execute(query, list(part)):
-                found[part[key]] = self._unpack(value)
-        return found
-
-
-def _hash(text: str) -> bytes:
-    # surrogatepass: half a character, as broken files hold it, is content too.
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

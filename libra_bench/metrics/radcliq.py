@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import Metric, Output, PerReport
 from libra_bench.stats.clusters import Floats
 
@@ -66,9 +67,8 @@ class RadCliQ(Metric):
     def __init__(self, parts: Mapping[str, Metric]) -> None:
         self._parts = {name: parts[name] for name in PARTS}
 
-    def check(self) -> None:
-        for part in self._parts.values():
-            part.check()
+    def missing(self) -> list[MissingResourceError]:
+        return [gap for part in self._parts.values() for gap in part.missing()]
 
     def settings(self) -> Mapping[str, str]:
         return {

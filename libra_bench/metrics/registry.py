@@ -10,9 +10,8 @@ from typing import Any
 from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
 from libra_bench.metrics.base import Metric
-from libra_bench.metrics.profiles import PROFILES, Entry
-
-__all__ = ["PROFILES", "canonical", "core", "create", "create_all", "expand", "listing", "names"]
+from libra_bench.metrics.profiles import PROFILES as PROFILES
+from libra_bench.metrics.profiles import Entry
 
 ALL = "all"
 """Stands for every metric of a profile."""
@@ -165,9 +164,14 @@ def expand(names: Iterable[str], profile: str) -> list[str]:
     """
     found: dict[str, None] = {}
     for name in names:
-        every = _plain(name) == ALL
+        every = is_all(name)
         found.update(dict.fromkeys(_metrics(profile) if every else [canonical(name, profile)]))
     return list(found)
+
+
+def is_all(name: str) -> bool:
+    """Whether a name stands for every metric of a profile."""
+    return _plain(name) == ALL
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from libra_bench.core.files import listing
 from libra_bench.core.records import is_missing
 from libra_bench.metrics.base import Metric, PerReport
 from libra_bench.stats.bootstrap import intervals, method
-from libra_bench.stats.clusters import Clusters, by_patient
+from libra_bench.stats.clusters import Clusters, Floats, by_patient
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,24 +93,18 @@ def score_texts(
         progress(metric.name)
         try:
             metric.check()
+            # Damage is found where weights are loaded, which nothing but scoring does.
+            report = metric.score(predictions, references)
         except MissingResourceError as gap:
             scores.not_scored[metric.name] = {"reason": gap.what, "mend": gap.mend}
             continue
-        report = metric.score(predictions, references)
         scores.per_report[metric.name] = report
         values = metric.aggregate(report)
-        bounds = intervals(
-            report.statistics,
-            metric.finalise,
-            resampled.labels,
-            trials=trials,
-            seed=seed,
-            level=level,
-        )
-        scored = len(predictions) - report.unscored
-        behind = resampled.of(report.scored)
+        bounds = bounds_of(metric, report, resampled, trials=trials, seed=seed, level=level)
         for output in metric.outputs:
-            low, high = output.within(*bounds[output.name])
+            low, high = bounds[output.name]
+            rows = report.behind(output)
+            scored, behind = int(rows.sum()), resampled.of(rows)
             scores.figures[output.name] = Figure(
                 metric=metric.name,
                 title=output.title,
@@ -127,6 +121,34 @@ def score_texts(
                 signature=f"{metric.signature(scored)}|resampled:{behind.count} {behind.unit}",
             )
     return scores
+
+
+def bounds_of(
+    metric: Metric,
+    report: PerReport,
+    clusters: Clusters,
+    *,
+    trials: int,
+    seed: int,
+    level: float,
+) -> dict[str, tuple[float, float]]:
+    """Intervals of a metric's figures, each over the reports that it is made of."""
+
+    def of(statistics: Floats) -> Mapping[str, tuple[float, float]]:
+        return intervals(
+            statistics, metric.finalise, clusters.labels, trials=trials, seed=seed, level=level
+        )
+
+    everything = of(report.statistics)
+    found = {}
+    for output in metric.outputs:
+        bounds = everything[output.name]
+        if output.of_some:
+            # Patients without such a report say nothing of it, and are not counted as if they did.
+            part = np.where(report.behind(output)[:, None], report.statistics, np.nan)
+            bounds = of(part)[output.name]
+        found[output.name] = output.within(*bounds)
+    return found
 
 
 def _texts(kind: str, values: Sequence[str | None]) -> list[str | None]:

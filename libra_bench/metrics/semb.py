@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.chexbert import CHECKPOINT, ENCODER, Labeller
 from libra_bench.metrics.cleaning import CLEANINGS
@@ -32,8 +33,8 @@ class Semb(MeanMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        self._labeller.check()
+    def missing(self) -> list[MissingResourceError]:
+        return self._labeller.missing()
 
     def settings(self) -> Mapping[str, str]:
         return {"weights": self._labeller.fingerprint, "agg": "mean", "clean": self._cleaning}

@@ -1,16 +1,26 @@
-"""Reading signatures: do two figures mean the same?"""
+"""Writing and reading signatures: do two figures mean the same?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import unquote
 
 UNKNOWN = "unknown"
+
+
+def signature_from(parts: Mapping[str, object]) -> str:
+    """`key:value` parts joined by `|`; a `|` or `%` inside a value is written as in a URL."""
+    return "|".join(f"{key}:{_escaped(str(value))}" for key, value in parts.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("%", "%25").replace("|", "%7C")
 
 
 def parts_of(signature: str) -> dict[str, str]:
     """A signature's `key:value` parts, in their order."""
     pairs = (part.partition(":") for part in signature.split("|") if part)
-    return {key: value for key, _, value in pairs}
+    return {key: unquote(value) for key, _, value in pairs}
 
 
 def differing_parts(first: str, second: str, ignored: Sequence[str] = ()) -> list[str]:

@@ -9,20 +9,29 @@ from functools import cache
 from importlib import resources
 from typing import ClassVar
 
-from libra_bench.metrics.base import MeanMetric, Output
+import numpy as np
+
+from libra_bench.metrics.base import Metric, Output, PerReport
 from libra_bench.metrics.cleaning import CLEANINGS
+from libra_bench.stats.clusters import Floats
 
 
-class TemporalF1(MeanMetric):
+class TemporalF1(Metric):
     """Mean over reports of the F1 between the sets of temporal keywords (Libra; Bannur et al.).
 
     The keywords ("increased", "stable", "new" …) are Libra's list, matched as whole words. Two
-    reports without any agree: 1. One without any against one with some: 0.
+    reports without any agree: 1. One without any against one with some: 0. Where most references
+    have no keyword the mean rewards whoever never speaks of change, so a second figure is the mean
+    over the reports whose reference has one.
     """
 
     name: ClassVar[str] = "temporal_f1"
-    version: ClassVar[str] = "1"
-    outputs: ClassVar[tuple[Output, ...]] = (Output("temporal_f1", "Temporal F1"),)
+    version: ClassVar[str] = "2"
+    outputs: ClassVar[tuple[Output, ...]] = (
+        Output("temporal_f1", "Temporal F1"),
+        Output("temporal_f1_change", "Temporal F1, change", of_some=True),
+    )
+    statistics: ClassVar[tuple[str, ...]] = ("value", "count", "change_value", "change_count")
 
     def __init__(self, cleaning: str = "libra") -> None:
         self._cleaning = cleaning
@@ -31,11 +40,24 @@ class TemporalF1(MeanMetric):
     def settings(self) -> Mapping[str, str]:
         return {"words": "libra", "empty": "1", "agg": "mean", "clean": self._cleaning}
 
-    def each(self, predictions: Sequence[str], references: Sequence[str]) -> Sequence[float]:
-        return [
-            set_f1(keywords(self._clean(prediction)), keywords(self._clean(reference)))
-            for prediction, reference in zip(predictions, references, strict=True)
-        ]
+    def compute(self, predictions: Sequence[str], references: Sequence[str]) -> PerReport:
+        said = [keywords(self._clean(text)) for text in predictions]
+        true = [keywords(self._clean(text)) for text in references]
+        values = 100 * np.array([set_f1(*sets) for sets in zip(said, true, strict=True)])
+        change = np.array([bool(words) for words in true])
+        return PerReport(
+            np.column_stack(
+                [values, np.ones(len(values)), np.where(change, values, 0.0), change.astype(float)]
+            ),
+            {"temporal_f1": values, "temporal_f1_change": np.where(change, values, np.nan)},
+        )
+
+    def finalise(self, sums: Floats) -> dict[str, Floats]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return {
+                "temporal_f1": sums[..., 0] / sums[..., 1],
+                "temporal_f1_change": sums[..., 2] / sums[..., 3],
+            }
 
 
 def set_f1(prediction: frozenset[str], reference: frozenset[str]) -> float:

@@ -14,13 +14,18 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from libra_bench.core.errors import MissingResourceError
+from libra_bench.core.errors import MissingResourceError, Notice, cause_of
 from libra_bench.core.files import cache_dir
 
 DEBIAN = Path("/usr/share/wordnet")
 WORDNET = "corpora/wordnet/"
 """With its slash NLTK finds the folder as well as `wordnet.zip`, as its downloader leaves it."""
-MEND = "apt-get install wordnet-base wordnet-sense-index, or python -m nltk.downloader wordnet"
+DOWNLOAD = "LIBRA_BENCH_DOWNLOAD"
+"""Set to 1, it lets METEOR's data be downloaded; nothing asks a network otherwise."""
+MEND = (
+    "apt-get install wordnet-base wordnet-sense-index, or python -m nltk.downloader wordnet, or "
+    f"{DOWNLOAD}=1"
+)
 PARTS = ("adj", "adv", "noun", "verb")
 FILES = (
     *(f"index.{part}" for part in PARTS),
@@ -60,26 +65,39 @@ class CachedWordNet:
 
 @cache
 def wordnet() -> CachedWordNet:
-    """WordNet 3.0: NLTK's own data, else Debian's files, else a download.
+    """WordNet 3.0: NLTK's own data, else Debian's files, else a download that was asked for.
 
     Raises:
-        MissingResourceError: it is nowhere to be had.
+        MissingResourceError: it is nowhere to be had, or what is there is damaged.
     """
     import nltk
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     if not _found(WORDNET):
         _use_own_data()
+        own = cache_dir("nltk_data") / "corpora" / "wordnet"
+        if own.is_dir() and _debian_complete() and not _is_copy(own):
+            warnings.warn(
+                f"{own}: the copy of WordNet is damaged and is made again", Notice, stacklevel=2
+            )
+            shutil.rmtree(own)
     if not _found(WORDNET):
         if _debian_complete():
-            _copy_debian(cache_dir("nltk_data") / "corpora" / "wordnet")
+            _copy_debian(own)
         elif not _download("wordnet"):
             raise MissingResourceError("WordNet is not on this machine", MEND)
     # Without the multilingual WordNet, of which METEOR asks nothing, NLTK warns and loads in a
     # third of the time.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The multilingual functions")
-        reader = WordNetCorpusReader(nltk.data.find(WORDNET), None)
+        place = nltk.data.find(WORDNET)
+        try:
+            reader = WordNetCorpusReader(place, None)
+            reader.synsets("lung")
+        except Exception as error:
+            raise MissingResourceError(
+                f"WordNet in {place} cannot be read ({cause_of(error)})", MEND
+            ) from error
     return CachedWordNet(reader)
 
 
@@ -90,6 +108,9 @@ def word_tokeniser() -> tuple[str, Callable[[str], list[str]]]:
     The splitter decides which full stops end a sentence and so become tokens of their own. NLTK's
     trained English model (`punkt_tab`) is what published figures used; where it cannot be had the
     same algorithm runs untrained, and the name says so.
+
+    Raises:
+        MissingResourceError: the trained model is there and damaged.
     """
     import nltk
     from nltk.tokenize import NLTKWordTokenizer, word_tokenize
@@ -99,6 +120,13 @@ def word_tokeniser() -> tuple[str, Callable[[str], list[str]]]:
     if not _found(name):
         _use_own_data()
     if _found(name) or (_download("punkt_tab") and _found(name)):
+        try:
+            word_tokenize("No effusion. Clear.")
+        except Exception as error:
+            raise MissingResourceError(
+                f"NLTK's punkt_tab cannot be read ({cause_of(error)})",
+                "python -m nltk.downloader --force punkt_tab",
+            ) from error
         return f"punkt_tab (nltk {nltk.__version__})", word_tokenize
     sentences, words = PunktSentenceTokenizer(), NLTKWordTokenizer()
 
@@ -124,6 +152,14 @@ def _use_own_data() -> None:
     own = str(cache_dir("nltk_data"))
     if own not in nltk.data.path:
         nltk.data.path.append(own)
+
+
+def _is_copy(own: Path) -> bool:
+    """Whether a copy has all files of Debian's, as long as they are there."""
+    return (own / "lexnames").is_file() and all(
+        (own / name).is_file() and (own / name).stat().st_size == (DEBIAN / name).stat().st_size
+        for name in FILES
+    )
 
 
 def _debian_complete() -> bool:
@@ -162,13 +198,10 @@ def lexnames() -> str:
 
 
 def _download(package: str) -> bool:
-    """Whether NLTK's downloader brought `package`; it needs a network and may not have one.
-
-    `HF_HUB_OFFLINE` and `LIBRA_BENCH_OFFLINE` forbid it.
-    """
+    """Whether NLTK's downloader was asked for `package`, and brought it."""
     import nltk
 
-    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("LIBRA_BENCH_OFFLINE"):
+    if os.environ.get(DOWNLOAD) != "1":
         return False
     # The downloader tells its failures to a stream; the caller says what follows from them.
     with _short_timeout(10):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import listing
+from libra_bench.core.files import listing, read_json
 from libra_bench.model import open_clip
 from libra_bench.model.configuration import LibraConfig
 from libra_bench.model.libra import LibraModel
-from libra_bench.model.weights import read_folder, read_weights
+from libra_bench.model.places import TOWER_FOLDER
+from libra_bench.model.weights import one_line, read_folder, read_weights, weight_files
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -24,6 +27,13 @@ CONNECTOR, TOWER = "model.mm_projector.", "model.vision_tower.vision_tower."
 # Older releases of transformers saved these tables, which are computed, not learned.
 COMPUTED = ("rotary_emb.inv_freq", "embeddings.position_ids")
 # A whole CLIP or SigLIP checkpoint brings its text half along, a ViT its pooler.
+ENCODER_SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "image_size",
+    "patch_size",
+)
 UNREAD = ("text_model.", "logit_", "text_projection", "visual_projection", "pooler.")
 
 
@@ -41,10 +51,37 @@ def assemble(
         InputError: keys that are missing, left over or of another shape; all are listed.
     """
     inside, connector = _take(state, TOWER), _take(state, CONNECTOR)
+    if inside and not _reads_inside(config, tower, folder):
+        warnings.warn(
+            f"{folder} holds weights of a vision tower that the published code does not read "
+            f"(its config.json does not set unfreeze_mm_vision_tower); those of {tower} are used",
+            stacklevel=2,
+        )
+        inside = {}
     language = _language_model(config, state, folder)
-    model = LibraModel(config, _encoder(tower, inside), language)
+    model = LibraModel(config, _encoder(tower, inside, config.tower_checkpoint), language)
     _load_strictly(model.connector, connector, f"{folder}: the connector")
     return model
+
+
+def _reads_inside(config: LibraConfig, tower: Path, folder: Path) -> bool:
+    """Whether the tower's weights in a checkpoint are read, or those of the tower's own page.
+
+    The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`),
+    and never where it is one of open_clip's. This package's own checkpoints hold their tower.
+    """
+    if tower == folder / TOWER_FOLDER:
+        return True
+    if tower.is_file():
+        return False
+    return config.tower_inside or not _has_weights(tower)
+
+
+def _has_weights(tower: Path) -> bool:
+    try:
+        return open_clip.is_open_clip(tower) or bool(weight_files(tower))
+    except InputError:
+        return False
 
 
 def with_fresh_connector(
@@ -91,6 +128,7 @@ def _take(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _language_model(config: LibraConfig, state: dict[str, Tensor], folder: Path) -> nn.Module:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
+    _refuse_other_size(config, state, folder)
     return _with_weights(
         MODEL_FOR_CAUSAL_LM_MAPPING[type(config.language)],
         config.language,
@@ -99,12 +137,37 @@ def _language_model(config: LibraConfig, state: dict[str, Tensor], folder: Path)
     )
 
 
-def _encoder(tower: Path, inside: dict[str, Tensor]) -> nn.Module:
+def _refuse_other_size(config: LibraConfig, state: dict[str, Tensor], folder: Path) -> None:
+    """Refuse a configuration of another size than the weights before anything of it is built."""
+    faults = []
+    table, language = state.get("model.embed_tokens.weight"), config.language
+    expected = (language.vocab_size, language.hidden_size)
+    if table is not None and tuple(table.shape) != expected:
+        faults.append(
+            f"model.embed_tokens.weight: {tuple(table.shape)} in the file, {expected} expected"
+        )
+    numbers = {
+        int(found[1]) for name in state if (found := re.match(r"model\.layers\.(\d+)\.", name))
+    }
+    if numbers and max(numbers) + 1 != language.num_hidden_layers:
+        faults.append(
+            f"{max(numbers) + 1} layers in the file, {language.num_hidden_layers} expected"
+        )
+    if faults:
+        raise InputError(
+            f"{folder}: the language model does not fit its configuration: " + listing(faults)
+        )
+
+
+def _encoder(tower: Path, inside: dict[str, Tensor], weights: str | None = None) -> nn.Module:
     from transformers import MODEL_MAPPING
 
     settings = _encoder_settings(tower)
+    if type(settings) not in MODEL_MAPPING:
+        raise InputError(f"{tower}: {settings.model_type!r} is not a vision encoder")
     if open_clip.is_open_clip(tower):
-        state = open_clip.published_names(inside or read_weights(tower / open_clip.WEIGHTS))
+        state = inside or read_weights(open_clip.weights_of(tower, weights))
+        state = open_clip.published_names(state)
     else:
         state = inside or read_folder(tower)
     return _with_weights(
@@ -117,9 +180,20 @@ def _encoder_settings(tower: Path) -> PretrainedConfig:
 
     if open_clip.is_open_clip(tower):
         return open_clip.encoder_settings(tower)
-    settings = AutoConfig.from_pretrained(tower, local_files_only=True)
-    # A multimodal checkpoint (CLIP, SigLIP) holds its vision half under `vision_config`.
-    return getattr(settings, "vision_config", settings)
+    read_json(tower / "config.json")  # Says where the file goes wrong, if it does.
+    try:
+        settings = AutoConfig.from_pretrained(tower, local_files_only=True, trust_remote_code=False)
+        # A multimodal checkpoint (CLIP, SigLIP) holds its vision half under `vision_config`.
+        settings = getattr(settings, "vision_config", settings)
+        sizes = [getattr(settings, name) for name in ENCODER_SIZES]
+    except Exception as error:  # noqa: BLE001  # transformers checks fields by errors of its own
+        raise InputError(
+            f"{tower / 'config.json'}: not a vision encoder's configuration ({one_line(error)})"
+        ) from None
+    for name, size in zip(ENCODER_SIZES, sizes, strict=True):
+        if type(size) is not int or size < 1:
+            raise InputError(f"{tower / 'config.json'}: {name} is {size!r}, not a positive number")
+    return settings
 
 
 def _extra(settings: PretrainedConfig) -> dict[str, Any]:
@@ -153,10 +227,11 @@ def _with_weights(
                 dtype=first.dtype,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
+                trust_remote_code=False,
                 **_extra(settings),
             )
-    except RuntimeError as error:
-        raise InputError(f"{label} does not fit its configuration ({error})") from None
+    except Exception as error:  # noqa: BLE001  # a damaged configuration can raise anything here
+        raise InputError(f"{label} does not fit its configuration ({one_line(error)})") from None
     unexpected = [key for key in report["unexpected_keys"] if not key.startswith(tolerated)]
     wrong = [
         f"{name}: {tuple(there)} in the file, {tuple(here)} expected"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.identity import text_hash
 from libra_bench.core.records import Example
 
 NORMAL_FINDINGS = (
@@ -62,6 +63,7 @@ class IndicationRetrieval:
             )
         self.size = len(chosen)
         self._findings = [one.reference.strip() for one in chosen]
+        self.content_hash = text_hash(*map(indication_of, chosen), *self._findings)
         self._vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         self._index = self._vectorizer.fit_transform([indication_of(one) for one in chosen])
         findings = TfidfVectorizer(sublinear_tf=True).fit_transform(self._findings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_json
 from libra_bench.core.names import unknown_name
+from libra_bench.model.weights import one_line
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -39,6 +40,8 @@ class LibraConfig:
         language: the language model's configuration, as transformers knows it.
         select_layer: `"all"`, or an index into the tower's hidden states (0 is the embedding).
         pad: whether images are padded to a square before they are resized.
+        tower_inside: whether the tower's weights in the checkpoint go before those of its own page.
+        tower_config, tower_checkpoint: the files of a tower published through open_clip.
     """
 
     model_type: str
@@ -50,8 +53,12 @@ class LibraConfig:
     select_feature: str
     maira_feature_norm: bool
     use_im_start_end: bool
+    use_im_patch_token: bool
     pad: bool
     trained: bool
+    tower_inside: bool
+    tower_config: str | None
+    tower_checkpoint: str | None
 
     @property
     def context_length(self) -> int:
@@ -71,40 +78,60 @@ def read_config(folder: Path) -> LibraConfig:
     return parse_config(read_json(path), str(path))
 
 
-def parse_config(raw: dict[str, Any], where: str) -> LibraConfig:
+def parse_config(raw: Any, where: str) -> LibraConfig:
     """A configuration from its JSON object.
 
     Args:
         where: the file, for messages.
 
     Raises:
-        InputError: a model type that is not known, or fields that are missing.
+        InputError: a model type that is not known, fields that are missing or of another type.
     """
-    from transformers import CONFIG_MAPPING
-
+    if not isinstance(raw, dict):
+        raise InputError(f"{where}: a JSON object was expected")
     kind = raw.get("model_type", "")
-    if kind not in LANGUAGE_MODELS:
-        raise InputError(f"{where}: {unknown_name('model type', kind, LANGUAGE_MODELS)}")
-    missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if name not in raw]
+    if not isinstance(kind, str) or kind not in LANGUAGE_MODELS:
+        raise InputError(f"{where}: {unknown_name('model type', str(kind), LANGUAGE_MODELS)}")
+    missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if raw.get(name) is None]
     if missing:
         raise InputError(
             f"{where}: no {' and no '.join(missing)}; not a vision-language checkpoint"
         )
+    try:
+        return _parsed(raw, kind)
+    except Exception as error:  # noqa: BLE001  # transformers checks fields by errors of its own
+        raise InputError(f"{where}: a field cannot be used ({one_line(error)})") from None
+
+
+def _parsed(raw: dict[str, Any], kind: str) -> LibraConfig:
+    from transformers import CONFIG_MAPPING
+
     own = {key: value for key, value in raw.items() if not _is_foreign(key)}
     layer = raw.get("mm_vision_select_layer", -2)
-    return LibraConfig(
+    notes = raw.get("libra_bench") or {}
+    config = LibraConfig(
         model_type=kind,
         language=_language(CONFIG_MAPPING[LANGUAGE_MODELS[kind]], own),
-        projector_type=raw.get("mm_projector_type", "linear"),
+        projector_type=str(raw.get("mm_projector_type", "linear")),
         mm_hidden_size=int(raw["mm_hidden_size"]),
         vision_tower=str(raw["mm_vision_tower"]),
         select_layer="all" if layer == "all" else int(layer),
-        select_feature=raw.get("mm_vision_select_feature", "patch"),
+        select_feature=str(raw.get("mm_vision_select_feature", "patch")),
         maira_feature_norm=bool(raw.get("use_maira_feature_norm", False)),
         use_im_start_end=bool(raw.get("mm_use_im_start_end", False)),
+        # What is not said means yes in the published code.
+        use_im_patch_token=bool(raw.get("mm_use_im_patch_token", True)),
         pad=raw.get("image_aspect_ratio") == "pad",
-        trained=bool(raw.get("libra_bench", {}).get("trained", True)),
+        trained=bool(notes.get("trained", True)),
+        tower_inside=bool(raw.get("unfreeze_mm_vision_tower", False)),
+        tower_config=raw.get("mm_vision_tower_config"),
+        tower_checkpoint=raw.get("mm_vision_tower_checkpoint"),
     )
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
+        value = getattr(config.language, name)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} is {value!r}, a positive number was expected")
+    return config
 
 
 def _language(kind: Any, own: dict[str, Any]) -> PretrainedConfig:

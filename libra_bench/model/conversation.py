@@ -1,13 +1,14 @@
 """Conversation modes: how a question is wrapped before the model sees it.
 
-The templates are Libra's (X-iZhang/Libra, `libra/conversation.py`), each as the prompt and the
-training text that it makes.
+The modes' texts and signs are Libra's (X-iZhang/Libra, `libra/conversation.py`), kept in
+`constants/conversations.json`; how turns are joined is written here, style by style.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -15,10 +16,12 @@ from importlib import resources
 from libra_bench.core.names import unknown_name
 
 IMAGE_TAG = "<image>"
-ANSWER = "ANSWER"
 
 SPECIAL = re.compile(r"<\|[^<>|]+\|>|<(?:start|end)_of_turn>|</s>")
-"""Signs in a template that a fitting tokenizer has as tokens of their own."""
+"""Signs in a prompt that a fitting tokenizer has as tokens of their own."""
+
+Turn = tuple[str, str | None]
+"""Who speaks, and what; None (or nothing) where the answer is to come."""
 
 
 @dataclass(frozen=True)
@@ -27,45 +30,142 @@ class Conversation:
 
     Attributes:
         style: how turns are separated, by the name of the published `SeparatorStyle`.
-        stop: the text that ends an answer.
-        user: the user's name, with the signs around it where the style has some.
+        system: what is said once, before all turns.
+        user, assistant: their names, with the signs around them where the style has some.
+        sep, sep2: what stands between turns.
+        presets: turns before the first question of a prompt; training leaves them out.
+        image_tags: whether training puts `<Image>` and `</Image>` around the image.
     """
 
     name: str
     style: str
-    stop: str
-    prompt_template: str
-    training_template: str
+    system: str
     user: str
+    assistant: str
+    sep: str
+    sep2: str
+    presets: tuple[Turn, ...] = ()
+    image_tags: bool = False
+
+    @property
+    def stop(self) -> str:
+        """The text that ends an answer."""
+        # Styles whose second separator does so; the others end it with the first.
+        return self.sep2 if self.style in ("TWO", "LLAMA_3", "MISTRAL") else self.sep
 
     @property
     def special_tokens(self) -> list[str]:
         """The special tokens that stand in the prompt, each once."""
-        return list(dict.fromkeys(SPECIAL.findall(self.prompt_template)))
+        return list(dict.fromkeys(SPECIAL.findall(self.prompt("QUESTION"))))
 
     def prompt(self, question: str, *, image_tag: str = IMAGE_TAG) -> str:
         """The text before the answer; `image_tag` stands for the image."""
-        before, after = self.prompt_template.split(f"{IMAGE_TAG}\nQUESTION")
-        return f"{before}{image_tag}\n{question}{after}"
+        asked = (self.user, f"{image_tag}\n{question}")
+        return self.render([*self.presets, asked, (self.assistant, None)])
 
-    def before_answer(self, question: str, *, image_tag: str = IMAGE_TAG) -> str:
-        """The training text up to the answer; it may differ from the prompt in its last spaces."""
-        before, rest = self.training_template.split(f"{IMAGE_TAG}\nQUESTION")
-        return f"{before}{image_tag}\n{question}{rest.split(ANSWER)[0]}"
+    def training_text(
+        self,
+        question: str,
+        answer: str,
+        *,
+        later: Sequence[tuple[str, str]] = (),
+        image_tag: str = IMAGE_TAG,
+    ) -> str:
+        """The whole text of a conversation, with its answers and their ends.
 
-    def training_text(self, question: str, answer: str, *, image_tag: str = IMAGE_TAG) -> str:
-        """The whole text, with the answer and its end."""
-        end = self.training_template.split(ANSWER)[1]
-        return f"{self.before_answer(question, image_tag=image_tag)}{answer}{end}"
+        Args:
+            later: further questions and answers.
+        """
+        if self.image_tags:
+            image_tag = f"<Image>{image_tag}</Image>"
+        turns: list[Turn] = [(self.user, f"{image_tag}\n{question}"), (self.assistant, answer)]
+        for asked, answered in later:
+            turns += [(self.user, asked), (self.assistant, answered)]
+        return self.render(turns)
 
-    def later_turn(self, question: str, answer: str) -> tuple[str, str]:
-        """A turn after the first: its text before the answer, and the answer with its end."""
-        before, rest = self.training_template.split(f"{IMAGE_TAG}\nQUESTION")
-        between, end = rest.split(ANSWER)
-        # What is said once, the system's message and turns made up before, is not repeated.
-        opening = f"<|start_header_id|>{self.user}" if self.style == "LLAMA_3" else self.user
-        start = before.rindex(opening)
-        return f"{before[start:]}{question}{between}", f"{answer}{end}"
+    def render(self, turns: Sequence[Turn]) -> str:
+        """Turns as one text."""
+        return RENDERERS[self.style](self, turns)
+
+
+def _single(mode: Conversation, turns: Sequence[Turn]) -> str:
+    parts = [f"{who}: {said}{mode.sep}" if said else f"{who}:" for who, said in turns]
+    return mode.system + mode.sep + "".join(parts)
+
+
+def _two(mode: Conversation, turns: Sequence[Turn]) -> str:
+    ends = (mode.sep, mode.sep2)
+    parts = [
+        f"{who}: {said}{ends[place % 2]}" if said else f"{who}:"
+        for place, (who, said) in enumerate(turns)
+    ]
+    return mode.system + mode.sep + "".join(parts)
+
+
+def _signed(mode: Conversation, turns: Sequence[Turn]) -> str:
+    """MPT, Gemma, Phi-3: the names bring their own signs."""
+    return (
+        mode.system
+        + mode.sep
+        + "".join(f"{who}{said}{mode.sep}" if said else who for who, said in turns)
+    )
+
+
+def _plain(mode: Conversation, turns: Sequence[Turn]) -> str:
+    ends = (mode.sep, mode.sep2)
+    return mode.system + "".join(
+        f"{said}{ends[place % 2]}" for place, (_, said) in enumerate(turns) if said
+    )
+
+
+def _instruct(mode: Conversation, turns: Sequence[Turn]) -> str:
+    """Llama 2 and Mistral: the system's message stands inside the first turn."""
+    text = ""
+    for place, (_, said) in enumerate(turns):
+        if not said:
+            continue
+        if place == 0 and mode.system:
+            said = f"<<SYS>>\n{mode.system}\n<</SYS>>\n\n{said}"
+        text += f" {said} {mode.sep2}" if place % 2 else f"{mode.sep}[INST] {said} [/INST]"
+    # The published code takes the separator's signs off in any order.
+    return text.lstrip(mode.sep)
+
+
+def _llama_3(mode: Conversation, turns: Sequence[Turn]) -> str:
+    def headed(who: str) -> str:
+        return f"<|start_header_id|>{who}<|end_header_id|>\n\n"
+
+    text = "<|begin_of_text|>"
+    for place, (who, said) in enumerate(turns):
+        if not said:
+            # In a prompt the published code writes the mode's own name, in capitals.
+            text += headed(who)
+            continue
+        if place == 0 and mode.system:
+            text += f"{headed('system')}{mode.system}{mode.sep2}"
+        text += f"{headed('user' if who == mode.user else 'assistant')}{said}{mode.sep2}\n"
+    return text.strip()
+
+
+def _qwen(mode: Conversation, turns: Sequence[Turn]) -> str:
+    text = f"{mode.system}{mode.sep}\n" if mode.system else ""
+    for who, said in turns:
+        text += f"{who}\n{said}{mode.sep}\n" if said else f"{who}\n"
+    return text.strip()
+
+
+RENDERERS: dict[str, Callable[[Conversation, Sequence[Turn]], str]] = {
+    "SINGLE": _single,
+    "TWO": _two,
+    "MPT": _signed,
+    "GEMMA": _signed,
+    "PHI3": _signed,
+    "PLAIN": _plain,
+    "LLAMA_2": _instruct,
+    "MISTRAL": _instruct,
+    "LLAMA_3": _llama_3,
+    "QWEN": _qwen,
+}
 
 
 @cache
@@ -73,16 +173,17 @@ def conversations() -> dict[str, Conversation]:
     """All modes by name."""
     path = resources.files("libra_bench.model") / "constants" / "conversations.json"
     table = json.loads(path.read_text(encoding="utf-8"))
-    # Styles whose second separator ends an answer; the others end it with the first.
-    second = ("TWO", "LLAMA_3", "MISTRAL")
     return {
         name: Conversation(
             name=name,
             style=row["sep_style"],
-            stop=row["sep2"] if row["sep_style"] in second else row["sep"],
-            prompt_template=row["prompt_for_QUESTION"],
-            training_template=row["training_text_for_QUESTION_ANSWER"],
+            system=row["system"],
             user=row["roles"][0],
+            assistant=row["roles"][1],
+            sep=row["sep"],
+            sep2=row["sep2"] or "",
+            presets=tuple((who, said) for who, said in row["preset_messages"]),
+            image_tags=row.get("image_tags", False),
         )
         for name, row in table.items()
     }

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from libra_bench.core.errors import InputError, MissingResourceError
-from libra_bench.core.files import read_json
+from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
-from libra_bench.model import open_clip, zoo
+from libra_bench.model import zoo
 from libra_bench.model.assembly import assemble, with_random_weights
 from libra_bench.model.configuration import LibraConfig, read_config
 from libra_bench.model.conversation import IMAGE_TAG, Conversation, conversation
+from libra_bench.model.ends import EndTokens, end_tokens
 from libra_bench.model.libra import LibraModel
-from libra_bench.model.lora import PREFIX, merge_adapter
+from libra_bench.model.lora import PREFIX, adapter_file, merge_adapter
+from libra_bench.model.parts import part_hashes
+from libra_bench.model.places import find_checkpoint, find_parts, find_tower, require_base
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import Tokenizer, encode_with_image, load_tokenizer
+from libra_bench.model.vocabulary import (
+    IMAGE_END,
+    IMAGE_START,
+    add_image_tokens,
+    fit_vocabulary,
+)
 from libra_bench.model.weights import fingerprint, read_folder, read_weights, weight_files
+
+__all__ = ["LoadedModel", "find_parts", "load_model", "load_tokenizer"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 DEFAULT_CONVERSATION = "libra_v1"
-START_END_TAG = f"<im_start>{IMAGE_TAG}<im_end>"
+START_END_TAG = f"{IMAGE_START}{IMAGE_TAG}{IMAGE_END}"
 
 
 @dataclass
@@ -35,6 +44,7 @@ class LoadedModel:
     Attributes:
         trained: False for random weights.
         weights_sha256: over the weight files; `random` without any.
+        parts: hashes of whatever else decides an answer: settings, tower, tokenizer.
     """
 
     model: LibraModel
@@ -44,7 +54,8 @@ class LoadedModel:
     model_id: str
     trained: bool
     weights_sha256: str
-    eos_token_ids: Sequence[int]
+    eos_token_ids: EndTokens
+    parts: dict[str, str] = field(default_factory=dict)
 
     @property
     def config(self) -> LibraConfig:
@@ -76,6 +87,7 @@ class LoadedModel:
             "conv_mode": self.conversation.name,
             "parameters": sum(one.numel() for one in self.model.parameters()),
             "weights_sha256": self.weights_sha256,
+            "parts_sha256": self.parts,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.language_model.config._attn_implementation,
@@ -91,6 +103,7 @@ def load_model(
     device: str = "auto",
     dtype: str = "auto",
     random_weights: bool = False,
+    training: bool = False,
 ) -> LoadedModel:
     """Load a model by name or from a folder.
 
@@ -101,70 +114,58 @@ def load_model(
         vision_tower: the tower's folder, where it is not inside the checkpoint or in the cache.
         conv_mode: conversation mode; the model's own if None.
         device: `auto`, `cpu` or `cuda`.
-        dtype: `auto` (float32 on a CPU, bfloat16 on a GPU), `float32`, `bfloat16` or `float16`.
+        dtype: `auto` (float32 on a CPU, float16 on a GPU, as the published code), `float32`,
+            `bfloat16` or `float16`.
             On a GPU with a half type the language model attends through flash-attn where it is
             installed, else through torch's own; `describe` says which.
         random_weights: the model's shape with random weights; only `config.json` is read.
+        training: keep the vocabulary as it is and read texts as the published trainer does; else
+            rows that the tokenizer has no token for are cut off, as the published code does.
 
     Raises:
         MissingResourceError: weights that are not on this machine.
         InputError: files that are broken or do not belong together; keys missing or left over
             are listed.
     """
-    folder, entry = _find(name)
+    folder, entry = find_checkpoint(name)
     place, kind = resolve_device(device), resolve_dtype(dtype, device)
     config = read_config(folder)
     like = entry or zoo.published_as(folder.resolve().name)
     mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
     chosen = conversation(mode)
-    tower = _tower_folder(config, folder, model_base, vision_tower)
+    require_base(folder, model_base)
+    tower = find_tower(config, folder, model_base, vision_tower)
+    texts = model_base or folder
+    tokenizer = load_tokenizer(texts, config.model_type, training=training)
+    made_up = add_image_tokens(tokenizer, config, patch=not training)
+    _refuse_misfit(chosen, tokenizer, folder)
+    processor = ImageProcessor.read(tower)
     files: list[Path] = []
     if random_weights:
         model = with_random_weights(config, tower, place, kind)
     else:
         state, files = _read_state(folder, model_base)
         model = assemble(config, state, tower, folder)
+        if adapter_file(folder) is not None:
+            model = model.to(kind)  # The published code merges in the type that it runs in.
+            merge_adapter(model.language_model, folder)
+    _refuse_other_pixels(model, processor, tower)
+    fit_vocabulary(model, tokenizer, made_up, texts, cut=not training, grow=not random_weights)
     model = model.to(place, kind)
     if _has_flash_attention(place, kind):
         model.language_model.set_attn_implementation("flash_attention_2")
-    tokenizer = load_tokenizer(model_base or folder)
-    _refuse_misfit(chosen, tokenizer, folder)
     model.eval()
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        processor=ImageProcessor.read(tower),
+        processor=processor,
         conversation=chosen,
         model_id=entry.name if entry else Path(folder).resolve().name,
         trained=config.trained and not random_weights,
         weights_sha256=fingerprint(files) if files else "random",
-        eos_token_ids=_end_tokens(model.language_model, tokenizer, chosen, model_base or folder),
+        eos_token_ids=end_tokens(model.language_model, tokenizer, chosen, texts),
+        parts=part_hashes(folder, model_base, tower, config.tower_checkpoint),
     )
-
-
-def find_parts(
-    name: str | Path, model_base: Path | None = None, vision_tower: Path | None = None
-) -> tuple[Path, Path]:
-    """Folders of a checkpoint by its name or folder, and of its vision tower.
-
-    Raises:
-        InputError: neither a checkpoint nor the name of one.
-        MissingResourceError: weights that are not on this machine.
-    """
-    folder, _ = _find(name)
-    return folder, _tower_folder(read_config(folder), folder, model_base, vision_tower)
-
-
-def _find(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
-    if Path(name).is_dir():
-        return Path(name), None
-    entry = zoo.find(str(name))
-    if entry.kind == "baseline":
-        raise InputError(f"{name} is a text-only baseline; it has no weights to load")
-    zoo.require(entry)
-    folder = zoo.is_present(entry)
-    assert folder is not None
-    return folder, entry
 
 
 def resolve_device(name: str) -> torch.device:
@@ -184,13 +185,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_dtype(name: str, device: str) -> torch.dtype:
-    """A floating-point type by name; `auto` is float32 on a CPU, bfloat16 on a GPU.
+    """A floating-point type by name; `auto` is float32 on a CPU, float16 on a GPU.
 
     Raises:
         InputError: an unknown name.
     """
     if name == "auto":
-        return torch.float32 if resolve_device(device).type == "cpu" else torch.bfloat16
+        return torch.float32 if resolve_device(device).type == "cpu" else torch.float16
     if name not in DTYPES:
         raise unknown_name("dtype", name, ("auto", *DTYPES))
     return DTYPES[name]
@@ -204,53 +205,21 @@ def _has_flash_attention(device: torch.device, dtype: torch.dtype) -> bool:
     return device.type == "cuda" and half and bool(is_flash_attn_2_available())
 
 
-def _tower_folder(config: LibraConfig, folder: Path, base: Path | None, given: Path | None) -> Path:
-    """Where the tower's configuration is; its weights may lie inside the checkpoint."""
-    if given is not None:
-        if not _is_tower(given):
-            raise InputError(f"--vision-tower {given}: no config.json in it")
-        return given
-    named = Path(config.vision_tower)
-    near = [place for one in (folder, base) if one for place in (one, one.resolve().parent)]
-    for place in (
-        folder / "vision_tower",
-        *((named,) if named.is_absolute() else ()),
-        *(one / named.name for one in near),
-    ):
-        if _is_tower(place):
-            return place
-    found = zoo.locate(config.vision_tower)
-    if found is None:
-        raise MissingResourceError(
-            f"the vision tower {config.vision_tower} is not on this machine",
-            f"{zoo.how_to_get(config.vision_tower)}, or name its folder by --vision-tower",
-        )
-    return found
-
-
-def _is_tower(folder: Path) -> bool:
-    return (folder / "config.json").is_file() or open_clip.is_open_clip(folder)
-
-
 def _read_state(folder: Path, base: Path | None) -> tuple[dict[str, Tensor], list[Path]]:
-    """All tensors of a checkpoint by their published names, and the files they came from."""
-    adapter, extra = folder / "adapter_model.safetensors", folder / "non_lora_trainables.bin"
+    """Tensors of a checkpoint by their published names, without those of an adapter, and the files
+    that the whole model comes from."""
+    adapter, extra = adapter_file(folder), folder / "non_lora_trainables.bin"
     connector = folder / "mm_projector.bin"
-    if not adapter.is_file() and (folder / "adapter_model.bin").is_file():
-        adapter = folder / "adapter_model.bin"
-    partial = [path for path in (adapter, extra, connector) if path.is_file()]
-    if not adapter.is_file() and not (base and connector.is_file()):
+    if adapter is None and not (base and connector.is_file()):
         if base is not None:
             raise InputError(f"{folder}: neither an adapter nor a connector to put on {base}")
         return read_folder(folder), weight_files(folder)
-    if base is None:
-        raise InputError(f"{folder}: an adapter; name the model it belongs to by --model-base")
+    assert base is not None
     state = read_folder(base)
+    partial = [path for path in (adapter, extra, connector) if path and path.is_file()]
     for path in (connector, extra):
         if path.is_file():
             state.update(_published_names(read_weights(path)))
-    if adapter.is_file():
-        merge_adapter(state, read_weights(adapter), folder)
     return state, [*weight_files(base), *partial]
 
 
@@ -273,14 +242,12 @@ def _refuse_misfit(mode: Conversation, tokenizer: Tokenizer, folder: Path) -> No
         )
 
 
-def _end_tokens(
-    language_model: Any, tokenizer: Tokenizer, mode: Conversation, folder: Path
-) -> list[int]:
-    """Every id that ends an answer: of the tokenizer, the conversation, the generation settings."""
-    named = [language_model.generation_config.eos_token_id]
-    settings = folder / "generation_config.json"
-    if settings.is_file():
-        named.append(read_json(settings).get("eos_token_id"))
-    several = [one for row in named for one in (row if isinstance(row, list) else [row])]
-    both = (tokenizer.eos_token_id, tokenizer.token_id(mode.stop.strip()))
-    return sorted({one for one in (*several, *both) if one is not None})
+def _refuse_other_pixels(model: LibraModel, processor: ImageProcessor, tower: Path) -> None:
+    """Refuse a preprocessing whose images the tower cannot read."""
+    encoder = model.vision_tower.encoder.config
+    side = processor.side
+    if encoder.model_type != "dinov2" and side != encoder.image_size:
+        raise InputError(
+            f"{tower}: its preprocessing makes images of {side} pixels, the tower reads "
+            f"{encoder.image_size}"
+        )

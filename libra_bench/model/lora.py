@@ -1,59 +1,91 @@
-"""LoRA adapters, merged into their base (Hu et al., 2021); PEFT's files, without PEFT."""
+"""LoRA adapters, merged into their base by PEFT (Hu et al., 2021)."""
 
 from __future__ import annotations
 
-import math
-import re
+import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.files import listing, read_json
+from libra_bench.model.weights import one_line, read_weights
 
 PREFIX = "base_model.model."
-UNSUPPORTED = ("use_dora", "corda_config", "eva_config", "alora_invocation_tokens")
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+CONFIG = "adapter_config.json"
 
 
-def merge_adapter(state: dict[str, Tensor], adapter: dict[str, Tensor], folder: Path) -> None:
-    """Add an adapter's low-rank updates to the weights in `state`, in place.
+def adapter_file(folder: Path) -> Path | None:
+    """The file with an adapter's tensors in a folder, if there is one."""
+    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
 
-    W' = W + (alpha / r) · B A, or alpha / sqrt(r) for rank-stabilised LoRA.
+
+def merge_adapter(language_model: Any, folder: Path) -> None:
+    """Add an adapter's updates to the weights of a language model, in place.
+
+    PEFT does it: how an adapter was begun (`init_lora_weights`: PiSSA, OLoRA, LoftQ …) changes the
+    base as well, and which of `alpha_pattern` and `rank_pattern` goes first is its own rule.
 
     Args:
-        adapter: the tensors of `adapter_model.safetensors`, [r, in] as A and [out, r] as B.
-        folder: holds `adapter_config.json`.
+        folder: holds `adapter_config.json` and the adapter's tensors.
 
     Raises:
-        InputError: a kind of adapter that cannot be merged so, or one for another base.
+        MissingResourceError: PEFT is not installed.
+        InputError: an adapter that is broken, not LoRA, or for another base.
     """
-    config = read_json(folder / "adapter_config.json")
-    used = [name for name in UNSUPPORTED if config.get(name)]
-    if config.get("peft_type") != "LORA" or used or config.get("bias", "none") != "none":
-        raise InputError(
-            f"{folder}: only plain LoRA is merged, not {', '.join(used) or 'this one'}"
-        )
-    remaining = {name.removeprefix(PREFIX): tensor for name, tensor in adapter.items()}
-    faults = []
-    for name in [name for name in remaining if name.endswith(".lora_A.weight")]:
-        module = name.removesuffix(".lora_A.weight")
-        down = remaining.pop(name)
-        up = remaining.pop(f"{module}.lora_B.weight", None)
-        weight = state.get(f"{module}.weight")
-        if up is None or weight is None or (up.shape[0], down.shape[1]) != tuple(weight.shape):
-            faults.append(f"{module} does not fit the base")
-            continue
-        update = (up.float() @ down.float()) * _scale(config, module, down.shape[0])
-        state[f"{module}.weight"] = (weight.float() + update).to(weight.dtype)
-    faults += [f"{name} is not understood" for name in remaining]
+    try:
+        from peft import LoraConfig, PeftModel, get_peft_model_state_dict
+    except ImportError:
+        raise MissingResourceError(
+            f"{folder} is an adapter, and merging one needs peft, which is not installed",
+            "pip install 'libra-bench[train]'",
+        ) from None
+    path = adapter_file(folder)
+    assert path is not None
+    saved = _read(folder, path)
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            # What is missing or left over is listed below.
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)  # PiSSA's fast form draws numbers.
+            config = LoraConfig.from_pretrained(str(folder))
+            wrapped = PeftModel.from_pretrained(
+                language_model, str(folder), config=config, torch_device="cpu"
+            )
+            # Embeddings are not asked for: PEFT would look for the base's page on the network.
+            own = get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+            whole = wrapped.state_dict()
+            own |= {name: whole[name] for name in saved if name in whole}
+            _refuse_gaps(saved, own, folder)
+            merged = wrapped.merge_and_unload(safe_merge=True)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001  # PEFT and torch raise whatever a damaged file causes
+        raise InputError(f"{folder}: its adapter cannot be merged ({one_line(error)})") from None
+    assert merged is language_model
+    language_model.requires_grad_(True)
+
+
+def _read(folder: Path, path: Path) -> dict[str, Tensor]:
+    """The adapter's tensors, after its configuration was found to be LoRA's."""
+    raw = read_json(folder / CONFIG)
+    if not isinstance(raw, dict) or raw.get("peft_type") != "LORA":
+        kind = raw.get("peft_type") if isinstance(raw, dict) else raw
+        raise InputError(f"{folder / CONFIG}: only LoRA is merged, not {kind!r}")
+    return read_weights(path)
+
+
+def _refuse_gaps(saved: dict[str, Tensor], own: dict[str, Tensor], folder: Path) -> None:
+    faults = [f"missing: {name}" for name in sorted(set(own) - set(saved))]
+    faults += [f"does not fit the base: {name}" for name in sorted(set(saved) - set(own))]
+    faults += [
+        f"wrong shape: {name}: {tuple(saved[name].shape)} in the file, "
+        f"{tuple(own[name].shape)} expected"
+        for name in sorted(set(saved) & set(own))
+        if saved[name].shape != own[name].shape
+    ]
     if faults:
-        raise InputError(f"{folder}: " + listing(faults))
-
-
-def _scale(config: dict[str, Any], module: str, rank: int) -> float:
-    alpha = config["lora_alpha"]
-    for pattern, own in (config.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?({pattern})", module):
-            alpha = own
-    return float(alpha / math.sqrt(rank)) if config.get("use_rslora") else float(alpha / rank)
+        raise InputError(f"{folder}: the adapter does not fit its base: " + listing(faults))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ Padding = Literal["mean", "black", "none"]
 """Colour of the square's empty part. The published code differs from itself: the encoder's mean
 colour at inference (`mean`), black in training (`black`). `none`: the image is not padded."""
 
+LARGEST = 1 << 14
+"""Pixels along an edge; more is no tower's input but a damaged file."""
+
 
 @dataclass(frozen=True)
 class ImageProcessor:
@@ -29,6 +33,7 @@ class ImageProcessor:
         size: shortest edge, or (height, width) exactly.
         crop: (height, width) of the centre crop, or None.
         mean, std: by channel, on 0-1.
+        rounded: whether the crop's edges are rounded, as torchvision has them, or floored.
     """
 
     size: int | tuple[int, int]
@@ -37,6 +42,7 @@ class ImageProcessor:
     rescale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    rounded: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> ImageProcessor:
@@ -45,13 +51,12 @@ class ImageProcessor:
         Raises:
             InputError: no such file, or fields of another form.
         """
-        if open_clip.is_open_clip(folder):
-            return cls.parse(open_clip.preprocessing(folder))
-        path = folder / "preprocessor_config.json"
-        raw = read_json(path)
+        plain = not open_clip.is_open_clip(folder)
+        path = folder / "preprocessor_config.json" if plain else folder
+        raw = read_json(path) if plain else open_clip.preprocessing(folder)
         try:
-            return cls.parse(raw)
-        except (KeyError, TypeError, ValueError) as error:
+            return cls.parse(raw)._checked()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: not an image preprocessing ({error!r})") from None
 
     @classmethod
@@ -64,7 +69,13 @@ class ImageProcessor:
             rescale=float(raw.get("rescale_factor", 1 / 255)),
             mean=tuple(raw["image_mean"]) if raw.get("do_normalize", True) else (0.0,) * 3,
             std=tuple(raw["image_std"]) if raw.get("do_normalize", True) else (1.0,) * 3,
+            rounded=raw.get("crop_edge") == "rounded",
         )
+
+    @property
+    def side(self) -> int:
+        """Height and width of what the tower gets; the shortest edge where nothing is cropped."""
+        return min(self.crop or (self.size if isinstance(self.size, tuple) else (self.size,)))
 
     def __call__(self, image: Image.Image, padding: Padding) -> Tensor:
         """An RGB image as float32 pixel values [3, height, width]."""
@@ -72,11 +83,27 @@ class ImageProcessor:
             image = pad_to_square(image, self._colour(padding))
         image = image.resize(self._target(image), self.resample)
         if self.crop is not None:
-            image = _centre_crop(image, self.crop)
+            image = _centre_crop(image, self.crop, rounded=self.rounded)
         values = np.asarray(image, dtype=np.float32) * np.float32(self.rescale)
         mean, std = (np.asarray(row, dtype=np.float32) for row in (self.mean, self.std))
         values = (values - mean) / std
         return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+    def _checked(self) -> ImageProcessor:
+        """Itself.
+
+        Raises:
+            ValueError: numbers that no image can be made with.
+        """
+        sizes = [self.size] if isinstance(self.size, int) else list(self.size)
+        if min(sizes + list(self.crop or ())) < 1 or max(sizes) > LARGEST:
+            raise ValueError(f"sizes must lie between 1 and {LARGEST}")
+        numbers = (self.rescale, *self.mean, *self.std)
+        if not all(isinstance(one, int | float) and math.isfinite(one) for one in numbers):
+            raise ValueError("mean, std and rescale_factor must be finite numbers")
+        if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
+            raise ValueError("mean and std need three numbers, and no std may be 0")
+        return self
 
     def _colour(self, padding: Padding) -> tuple[int, ...]:
         if padding == "black":
@@ -104,9 +131,10 @@ def pad_to_square(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
     return square
 
 
-def _centre_crop(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _centre_crop(image: Image.Image, size: tuple[int, int], *, rounded: bool) -> Image.Image:
     height, width = size
-    left, top = (image.width - width) // 2, (image.height - height) // 2
+    spare = image.width - width, image.height - height
+    left, top = (round(one / 2) if rounded else one // 2 for one in spare)
     # Where the image is smaller than the crop Pillow fills with black, as transformers pads.
     return image.crop((left, top, left + width, top + height))
 

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from libra_bench.core.files import write_atomic
+from libra_bench.core.files import read_json, write_atomic, write_json
 from libra_bench.model.assembly import CONNECTOR, TOWER, quietly
 from libra_bench.model.libra import LibraModel
+from libra_bench.model.places import TOWER_FOLDER
 from libra_bench.model.weights import read_folder
 
-TOWER_FOLDER = "vision_tower"
 TOKENIZER_FILES = (
     "tokenizer.model",
     "tokenizer.json",
@@ -87,6 +87,10 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 def copy_tower(source: Path, target: Path) -> None:
     """A vision tower's settings into `vision_tower` below a checkpoint that holds its weights."""
+    if source.is_file():  # The configuration of one of open_clip's.
+        content = {"model_cfg": read_json(source), "preprocess_cfg": {}}
+        write_json(target / TOWER_FOLDER / "open_clip_config.json", content)
+        return
     for name in ("config.json", "preprocessor_config.json", "open_clip_config.json"):
         if (source / name).is_file():
             write_atomic(target / TOWER_FOLDER / name, (source / name).read_bytes())

@@ -111,9 +111,10 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "llava-rad",
             "model",
-            "LLaVA-Rad in Libra's form: BiomedCLIP (adapted), MLP, Vicuna-7B",
+            "LLaVA-Rad in Libra's form: BiomedCLIP-CXR at 518 px, MLP, Vicuna-7B",
             hub_id="X-iZhang/libra-llava-rad",
-            tower="microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+            # BiomedCLIP-CXR lies in the model's own page.
+            tower="X-iZhang/libra-llava-rad",
             conv_mode="v1",
             parameters=6.8,
             licence="see page",
@@ -121,8 +122,8 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "maira-2",
             "model",
-            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; its questions end "
-            "with 'INDICATION: … TECHNIQUE: … COMPARISON: …', each 'None.' where unknown",
+            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; asked in its own "
+            "form, with indication, technique and comparison",
             hub_id="X-iZhang/libra-maira-2",
             # Its page says "RAD-DINO (adapted)"; that the tower's own page is this one is a guess.
             tower="microsoft/rad-dino-maira-2",
@@ -170,17 +171,12 @@ def is_present(entry: ZooEntry) -> Path | None:
     return _TINY if entry.hub_id is None else locate(entry.hub_id)
 
 
-def require(entry: ZooEntry) -> None:
-    """Make sure that a model can be loaded.
-
-    Raises:
-        MissingResourceError: its weights are not on this machine.
-    """
-    if entry.kind == "model" and is_present(entry) is None:
-        raise MissingResourceError(
-            f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
-            how_to_get(str(entry.hub_id)),
-        )
+def missing_weights(entry: ZooEntry) -> MissingResourceError:
+    """What to say of a model whose weights are not on this machine."""
+    return MissingResourceError(
+        f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
+        how_to_get(str(entry.hub_id)),
+    )
 
 
 def locate(hub_id: str) -> Path | None:

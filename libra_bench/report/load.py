@@ -14,6 +14,7 @@ from libra_bench.core.files import explain, listing
 from libra_bench.core.records import Example, Prediction
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.freshness import require_finished, require_fresh
+from libra_bench.runs.scoring import resampling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ class Resampled(_Part):
     trials: int
 
     def __str__(self) -> str:
-        return f"{self.interval} over {self.count:,} {self.unit}, {self.trials:,} trials"
+        return resampling(self.model_dump())
 
 
 class Subgroup(_Part):

@@ -20,6 +20,12 @@ from libra_bench.core.files import (
     write_atomic,
     write_json,
 )
+from libra_bench.core.outputs import (
+    check_folder,
+    clear_leftovers,
+    holds_something,
+    private_folder,
+)
 from libra_bench.core.records import Example, Prediction
 from libra_bench.runs import environment
 
@@ -45,21 +51,29 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, *, arguments: dict[str, Any], resolved: dict[str, Any]
+        cls,
+        path: Path,
+        *,
+        arguments: dict[str, Any],
+        resolved: dict[str, Any],
+        examples: list[Example] | None = None,
     ) -> RunFolder:
         """Begin a run in a new or empty folder.
 
         Args:
             arguments: as the user gave them.
             resolved: what they came to.
+            examples: those of the run, which `write_examples` will store.
 
         Raises:
             InputError: the folder holds something already.
         """
         cls.check_output(path)
         folder = cls(path)
-        path.mkdir(parents=True, exist_ok=True)
+        private_folder(path)
+        clear_leftovers(path)
         now = _now()
+        start = _start(arguments)
         folder.write_manifest(
             {
                 "format": FORMAT,
@@ -68,11 +82,9 @@ class RunFolder:
                 "created": now,
                 "updated": now,
                 "error": None,
-                "arguments": arguments,
+                **start,
                 "resolved": resolved,
-                "versions": environment.versions(),
-                "source": environment.commit(),
-                "machine": environment.machine(),
+                "starts": [{"time": now, **start}],
                 "hashes": {},
                 "seeds": {},
             }
@@ -87,9 +99,10 @@ class RunFolder:
             InputError: the folder holds something already; with `resume`, something else.
         """
         begun = (path / "manifest.json").exists()
+        check_folder(path)
         if resume and begun:
             return
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if holds_something(path):
             hint = "--resume continues it, " if begun else ""
             raise InputError(f"{path} is not empty: {hint}another --output keeps it")
 
@@ -107,12 +120,18 @@ class RunFolder:
 
     @classmethod
     def reopen(
-        cls, path: Path, *, arguments: dict[str, Any], resolved: dict[str, Any]
+        cls,
+        path: Path,
+        *,
+        arguments: dict[str, Any],
+        resolved: dict[str, Any],
+        examples: list[Example] | None = None,
     ) -> RunFolder:
         """Continue a run, or begin it where there is none yet.
 
         Raises:
-            InputError: the run was begun with settings that give other figures; each is named.
+            InputError: the run was begun with settings that give other figures, each of which is
+                named, or with other examples; nothing was changed.
         """
         if not (path / "manifest.json").is_file():
             return cls.create(path, arguments=arguments, resolved=resolved)
@@ -128,7 +147,16 @@ class RunFolder:
                 f"{path}: holds a run with other settings ({'; '.join(differing)}); "
                 "choose another --output"
             )
-        folder.update(status="started", error=None)
+        if examples is not None:
+            folder.require_examples(examples)
+        manifest, start = folder.manifest(), _start(arguments)
+        # What was said of the first start alone counts for the folder no more; `starts` keeps it.
+        first = {name: manifest.get(name) for name in start}
+        starts = manifest.get("starts") or [{"time": manifest.get("created"), **first}]
+        again = {"status": "started", "error": None, "updated": _now(), **start}
+        again["starts"] = [*starts, {"time": again["updated"], **start}]
+        folder.write_manifest({**manifest, **again})
+        clear_leftovers(path)
         return folder
 
     def manifest(self) -> dict[str, Any]:
@@ -171,14 +199,9 @@ class RunFolder:
         Raises:
             InputError: a resumed run was begun with other examples.
         """
+        self.require_examples(examples)
         text = "".join(dump_record(example) for example in examples)
         digest = sha256_of_text(text)
-        known = self.manifest()["hashes"].get("examples")
-        if known not in (None, digest):
-            raise InputError(
-                f"{self.path}: the data has changed since the run was begun; "
-                "choose another --output"
-            )
         write_atomic(self.examples_file, text)
         prompts = "\n".join(example.text for example in examples)
         self.update(
@@ -188,6 +211,21 @@ class RunFolder:
                 "data": {source.name: sha256_of(source) for source in sources},
             }
         )
+
+    def require_examples(self, examples: list[Example]) -> None:
+        """Refuse other examples than the run was begun with.
+
+        Raises:
+            InputError: as it says; nothing was changed.
+        """
+        known = self.manifest()["hashes"].get("examples") if self.manifest_file.exists() else None
+        if known is None:
+            return
+        if known != sha256_of_text("".join(dump_record(example) for example in examples)):
+            raise InputError(
+                f"{self.path}: the data has changed since the run was begun; "
+                "choose another --output"
+            )
 
     def examples(self) -> list[Example]:
         """The examples of the run."""
@@ -209,6 +247,16 @@ class RunFolder:
         if not isinstance(value, dict):
             raise InputError(f"{self.summary_file}: a JSON object was expected")
         return value
+
+
+def _start(arguments: dict[str, Any]) -> dict[str, Any]:
+    """What one start of a run ran with and on."""
+    return {
+        "arguments": arguments,
+        "versions": environment.versions(),
+        "source": environment.commit(),
+        "machine": environment.machine(),
+    }
 
 
 def _now() -> str:

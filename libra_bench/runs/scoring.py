@@ -11,6 +11,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_atomic, write_json
 from libra_bench.core.identity import set_hash, text_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.metrics.signatures import UNKNOWN, signature_from
 from libra_bench.runs import forms
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.unscored import refuse_nothing
@@ -62,11 +63,15 @@ class ScoringSettings:
         names = list(self.metrics) if self.metrics else registry.core(self.profile)
         return registry.create_all(names, self.profile, self.options)
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Refuse what cannot be used before any work starts.
 
+        Returns:
+            Metrics that will not be scored, each with all that it lacks.
+
         Raises:
-            InputError: unknown names or options, or numbers out of range.
+            InputError: unknown names or options, numbers out of range, or a metric that lacks
+                something though the user said by an option where its files are.
         """
         faults = [
             message
@@ -79,7 +84,19 @@ class ScoringSettings:
         ]
         if faults:
             raise InputError("; ".join(faults))
-        self.create()
+        notes = []
+        for metric in self.create():
+            gaps = metric.missing()
+            if not gaps:
+                continue
+            lacks = "; ".join(dict.fromkeys(gap.what for gap in gaps))
+            if self.options.get(metric.name):
+                faults.append(f"{metric.name}, for which --metric-option names files: {lacks}")
+            mend = "; ".join(dict.fromkeys(gap.mend for gap in gaps))
+            notes.append(f"{metric.name} will not be scored: {lacks}. To mend it: {mend}")
+        if faults:
+            raise InputError("\n".join(faults))
+        return notes
 
 
 def score_run(
@@ -195,7 +212,8 @@ def evaluate(
     )
     identities = _identities(examples, matched, settings.profile)
     columns = add_subgroup_columns(identities, examples, settings.subgroups)
-    frame = identities.join(to_frame(scores, metrics))
+    labels = _labelled(examples, settings.profile)
+    frame = identities.join(_with_labels(to_frame(scores, metrics), labels))
     groups = by_subgroup(
         frame,
         clusters,
@@ -217,7 +235,7 @@ def evaluate(
     return Result(
         frame=frame,
         scores=scores,
-        suffix=_labelled(examples, settings.profile) + _made_by(matched),
+        suffix=labels + _made_by(matched),
         clusters=clusters,
         trials=settings.trials,
         subgroups=groups.rows,
@@ -230,6 +248,14 @@ def patients_of(examples: Sequence[Example]) -> Clusters:
     return by_patient(
         [example.subject_id for example in examples], [one.question_id for one in examples]
     )
+
+
+def resampling(drawn: Mapping[str, Any]) -> str:
+    """What a summary's `resampled` says, in words."""
+    if drawn["count"] < 2:
+        return f"none, because all reports are of one {drawn['unit'].removesuffix('s')}"
+    trials = f"{drawn['trials']:,} trials"
+    return f"{drawn['interval']} over {drawn['count']:,} {drawn['unit']}, {trials}"
 
 
 def hashes_of(frame: pd.DataFrame) -> dict[str, str]:
@@ -327,6 +353,14 @@ def check_subgroups(examples: Sequence[Example], asked: Sequence[str] | None) ->
         )
 
 
+def _with_labels(frame: pd.DataFrame, labels: str) -> pd.DataFrame:
+    """The frame with the labels in its signatures, so that `compare` sees them."""
+    from libra_bench.metrics.scoring import SEPARATOR, SIGNATURE
+
+    signed = [name for name in frame.columns if labels and name.endswith(SEPARATOR + SIGNATURE)]
+    return frame.assign(**{name: frame[name] + labels for name in signed})
+
+
 def _labelled(examples: Sequence[Example], profile: str) -> str:
     """The part of each signature that says how many texts carry the leaderboard's labels."""
     labelled = sum(forms.used(example, profile) for example in examples)
@@ -338,6 +372,13 @@ def _made_by(predictions: Sequence[Prediction]) -> str:
     made = set()
     for one in predictions:
         metadata = (one.model_extra or {}).get("metadata") or {}
-        model = f"{one.model_id or 'unknown'}@{metadata.get('weights', 'unknown')}"
-        made.add(f"|model:{model}|decoding:{metadata.get('decoding', 'unknown')}")
+        made.add(
+            "|"
+            + signature_from(
+                {
+                    "model": f"{one.model_id or UNKNOWN}@{metadata.get('weights', UNKNOWN)}",
+                    "decoding": metadata.get("decoding", UNKNOWN),
+                }
+            )
+        )
     return made.pop() if len(made) == 1 else "|model:several|decoding:several"

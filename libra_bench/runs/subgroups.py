@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from libra_bench.core.records import is_missing
 from libra_bench.metrics.base import Metric, PerReport
-from libra_bench.stats.bootstrap import intervals
+from libra_bench.metrics.scoring import bounds_of
 from libra_bench.stats.clusters import Clusters
 
 if TYPE_CHECKING:
@@ -74,18 +74,11 @@ def by_subgroup(
             for metric in metrics:
                 if metric.name not in reports:
                     continue
-                known = PerReport(reports[metric.name].statistics[chosen], {})
-                bounds = intervals(
-                    known.statistics,
-                    metric.finalise,
-                    own.labels,
-                    trials=trials,
-                    seed=seed,
-                    level=level,
-                )
+                known = reports[metric.name].of(chosen)
+                bounds = bounds_of(metric, known, own, trials=trials, seed=seed, level=level)
                 values = metric.aggregate(known)
                 for output in metric.outputs:
-                    low, high = output.within(*bounds[output.name])
+                    low, high = bounds[output.name]
                     figures[output.name] = {
                         "value": float(values[output.name]),
                         "low": low,

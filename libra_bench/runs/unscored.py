@@ -29,7 +29,12 @@ def named_but_unscored(summary: Mapping[str, Any], named: Sequence[str] | None) 
 
     Args:
         summary: a run's summary, or what `score` prints.
-        named: as the user named them; None where the profile's own were taken.
+        named: as the user named them; None where the profile's own were taken. `all` names none:
+            who asks for all there is takes what there is.
     """
+    from libra_bench.metrics import registry
+
+    profile = summary.get("profile") or summary.get("run", {}).get("profile") or "libra"
+    meant = registry.expand([one for one in named or () if not registry.is_all(one)], profile)
     scored = {figure["metric"] for figure in summary["metrics"].values() if figure["n"] > 0}
-    return [name for name in named or () if name not in scored]
+    return [name for name in meant if name not in scored]

@@ -64,7 +64,8 @@ def differences(
 
     def gap(sums: Floats) -> dict[str, Floats]:
         here, there = finalise(sums[..., :width]), finalise(sums[..., width:])
-        return {name: there[name] - here[name] for name in here}
+        with np.errstate(invalid="ignore"):
+            return {name: there[name] - here[name] for name in here}
 
     bounds = over_clusters(
         np.concatenate([a, b], axis=1), gap, trials=trials, seed=seed, level=level

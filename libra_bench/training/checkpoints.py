@@ -64,7 +64,7 @@ def write_layout(
     """
     state = module.state_dict() if state is None else state
     connector = connector_state(_below(state, OWN_CONNECTOR))
-    config = dict(origin.raw)
+    config = {**origin.raw, "vocab_size": module.model.config.language.vocab_size}
     if "libra_bench" in config:  # An untrained model says so there.
         config["libra_bench"] = {**config["libra_bench"], "trained": True}
     write_json(folder / "config.json", config)
@@ -105,20 +105,27 @@ def read_layout(module: TrainedLibra, folder: Path, origin: Origin) -> None:
 
 
 def mark_whole(folder: Path) -> None:
-    """Say that a checkpoint was written to its end."""
-    write_atomic(folder / WHOLE, "")
+    """Say that a checkpoint was written to its end, and which files it has."""
+    names = sorted(str(one.relative_to(folder)) for one in folder.rglob("*") if one.is_file())
+    write_atomic(folder / WHOLE, "".join(f"{name}\n" for name in names if name != WHOLE))
 
 
 def whole_checkpoints(output: Path) -> list[Path]:
-    """Checkpoints written to their end, oldest first."""
-    return sorted(
-        (path for path in output.glob("checkpoint-*") if (path / WHOLE).is_file()), key=step_of
-    )
+    """Checkpoints written to their end, and not deleted in part, oldest first."""
+    return sorted((path for path in output.glob("checkpoint-*") if _is_whole(path)), key=step_of)
 
 
 def cut_off_checkpoints(output: Path) -> list[Path]:
-    """Checkpoints whose writing was interrupted."""
-    return [path for path in output.glob("checkpoint-*") if not (path / WHOLE).is_file()]
+    """Checkpoints whose writing, or whose deletion, was interrupted."""
+    return [path for path in output.glob("checkpoint-*") if not _is_whole(path)]
+
+
+def _is_whole(folder: Path) -> bool:
+    mark = folder / WHOLE
+    if not mark.is_file():
+        return False
+    # An earlier version named no files.
+    return all((folder / name).is_file() for name in mark.read_text(encoding="utf-8").splitlines())
 
 
 def step_of(folder: Path) -> int:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from libra_bench.core.errors import InputError, StudyError, costs_a_study
+from libra_bench.core.errors import InputError, Notice, StudyError, costs_a_study
 from libra_bench.core.files import listing
 from libra_bench.data.images import NOTICE, load_image, resolve_image
+from libra_bench.model.configuration import IMAGE_TOKEN
 from libra_bench.model.conversation import IMAGE_TAG
 from libra_bench.model.libra import IGNORED
 from libra_bench.model.loading import START_END_TAG, LoadedModel
@@ -53,6 +54,8 @@ class ConversationDataset(Dataset[Item]):
         image_root: the folder below which every image must lie.
         max_length: positions, the image's included.
         padding: colour of the squares' empty part; `none` where the checkpoint does not pad.
+        as_published: keep what is too long, cut at `max_length` ids (the image counts as one), and
+            what nothing is learned from, with the published trainer's masks.
         on_progress: hears how many conversations were measured.
 
     Raises:
@@ -67,16 +70,16 @@ class ConversationDataset(Dataset[Item]):
         *,
         max_length: int,
         padding: Padding = "black",
+        as_published: bool = False,
         on_progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        if not image_root.is_dir():
-            raise InputError(f"image root {image_root}: no such folder")
         self._tokenizer, self._mode = loaded.tokenizer, loaded.conversation
         self._processor, self._root = loaded.processor, image_root
         self._tag = START_END_TAG if loaded.config.use_im_start_end else IMAGE_TAG
         self._padding: Padding = padding if loaded.config.pad else "none"
         positions = loaded.model.vision_tower.positions
         longest = min(max_length, loaded.config.context_length)
+        self._max_length, self._as_published = max_length, as_published
         self.conversations: list[TrainingConversation] = []
         self.lengths: list[int] = []
         """Positions of each conversation, the image's included."""
@@ -89,16 +92,20 @@ class ConversationDataset(Dataset[Item]):
                 self.refused.append(f"id {one.id!r}: {error}")
                 continue
             length = len(ids) - 1 + positions
-            if length > longest:
+            if as_published:
+                if IMAGE_TOKEN in ids:
+                    self._take(one, length)
+                else:
+                    self.refused.append(f"id {one.id!r}: its image would be cut off")
+            elif length > longest:
                 self.refused.append(f"id {one.id!r}: {length} positions, {longest} is the limit")
             elif not any(answer.strip() for _, answer in one.turns) or not _learns(labels):
                 self.refused.append(f"id {one.id!r}: no answer to learn from")
             else:
-                self.conversations.append(one)
-                self.lengths.append(length)
+                self._take(one, length)
         if not self.conversations:
             raise InputError("no conversation can be learned from: " + listing(self.refused))
-        self._require_an_image()
+        require_an_image(self.conversations, image_root)
 
     def __len__(self) -> int:
         return len(self.conversations)
@@ -116,41 +123,61 @@ class ConversationDataset(Dataset[Item]):
             return Item(*self._encode(one), images, skipped=step)
         raise InputError(f"{len(faults)} conversations in a row have no image: {listing(faults)}")
 
-    def _require_an_image(self) -> None:
-        """Refuse an image root below which none of the images lies, before any training."""
-        first = None
-        for one in self.conversations:
-            try:
-                for name in one.images:
-                    resolve_image(self._root, name)
-                return
-            except InputError as error:
-                first = first or f"id {one.id!r}: {error}"
-        raise InputError(
-            f"image root {self._root}: none of the {len(self.conversations)} conversations has "
-            f"its images there ({first})"
-        )
+    def _take(self, one: TrainingConversation, length: int) -> None:
+        self.conversations.append(one)
+        self.lengths.append(length)
 
     def _encode(self, one: TrainingConversation) -> tuple[Tensor, Tensor]:
         question, answer = one.turns[0]
-        return supervised(
-            question,
-            answer,
-            self._mode,
-            self._tokenizer,
-            later=one.turns[1:],
-            image_tag=self._tag,
-        )
+        try:
+            ids, labels = supervised(
+                question,
+                answer,
+                self._mode,
+                self._tokenizer,
+                later=one.turns[1:],
+                image_tag=self._tag,
+                max_length=self._max_length,
+                as_published=self._as_published,
+            )
+        except StudyError:
+            raise
+        except InputError as error:
+            raise InputError(f"id {one.id!r}: {error}") from None
+        end = self._max_length if self._as_published else len(ids)
+        return ids[:end], labels[:end]
 
     def _pixels(self, name: str, one: TrainingConversation) -> Tensor:
         image = load_image(resolve_image(self._root, name))
         if NOTICE in image.info:
-            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", stacklevel=3)
+            warnings.warn(f"id {one.id!r}: {name}: {image.info[NOTICE]}", Notice, stacklevel=3)
         with costs_a_study(f"{name}: cannot be made pixel values"):
             pixels = self._processor(image, self._padding)
         if not pixels.isfinite().all():
             raise StudyError(f"{name}: its pixel values are not finite")
         return pixels
+
+
+def require_an_image(conversations: Sequence[TrainingConversation], image_root: Path) -> None:
+    """Refuse an image root below which none of the images lies.
+
+    Raises:
+        InputError: there is no such folder, or no conversation has its images there.
+    """
+    if not image_root.is_dir():
+        raise InputError(f"image root {image_root}: no such folder")
+    first = None
+    for one in conversations:
+        try:
+            for name in one.images:
+                resolve_image(image_root, name)
+            return
+        except InputError as error:
+            first = first or f"id {one.id!r}: {error}"
+    raise InputError(
+        f"image root {image_root}: none of the {len(conversations)} conversations has its images "
+        f"there ({first})"
+    )
 
 
 def _learns(labels: Tensor) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_json, write_json
+from libra_bench.core.outputs import require_empty, sole_writer
 from libra_bench.model.loading import find_parts, load_model
 from libra_bench.model.saving import copy_tokenizer, copy_tower, save_model
 
@@ -26,14 +26,23 @@ def merge(
     Raises:
         InputError: the parts do not belong together, or `output` holds something.
     """
-    if output.exists() and any(output.iterdir()):
-        raise InputError(f"{output} is not empty")
+    require_empty(output, inputs=(model, model_base, vision_tower))
     folder, tower = find_parts(model, model_base, vision_tower)
     loaded = load_model(
-        model, model_base=model_base, vision_tower=vision_tower, device="cpu", dtype=dtype
+        model,
+        model_base=model_base,
+        vision_tower=vision_tower,
+        device="cpu",
+        dtype=dtype,
+        training=True,  # The whole vocabulary, as config.json has it.
     )
-    save_model(loaded.model, output / "model.safetensors")
-    copy_tokenizer(model_base, output)
-    copy_tower(tower, output)
-    # Last: without it the folder is no checkpoint.
-    write_json(output / "config.json", read_json(folder / "config.json"))
+    output.mkdir(parents=True, exist_ok=True)
+    with sole_writer(output):
+        save_model(loaded.model, output / "model.safetensors")
+        copy_tokenizer(model_base, output)
+        copy_tower(tower, output)
+        # Last: without it the folder is no checkpoint.
+        rows = loaded.config.language.vocab_size
+        write_json(
+            output / "config.json", {**read_json(folder / "config.json"), "vocab_size": rows}
+        )

@@ -28,13 +28,14 @@ class TrainedLibra(nn.Module):
     """Libra with the parts that learn chosen.
 
     Frozen parts stay in evaluation mode, so that a frozen connector gives what it will give when
-    reports are written. (The published trainer leaves its dropout on.)
+    reports are written. (The published trainer leaves its dropout on; so does `as_published`.)
 
     Args:
         model: the model; changed in place.
         connector, tower: whether these learn.
         language: whether all weights of the language model learn.
         lora: adapters on the language model instead.
+        as_published: leave a frozen connector's dropout on.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class TrainedLibra(nn.Module):
         language: bool,
         tower: bool,
         lora: Lora | None = None,
+        as_published: bool = False,
     ) -> None:
         super().__init__()
+        self._dropout_stays = as_published
         if lora and (language or tower):
             raise InputError("LoRA goes with a frozen tower and a frozen language model")
         self.model = model
@@ -92,7 +95,7 @@ class TrainedLibra(nn.Module):
         """As in torch, but for the frozen tower and connector."""
         super().train(mode)
         self.model.vision_tower.train(mode and self.tower_learns)
-        self.model.connector.train(mode and self.connector_learns)
+        self.model.connector.train(mode and (self.connector_learns or self._dropout_stays))
         return self
 
     def activation_checkpointing_enable(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,25 +12,25 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.errors import InputError, MissingResourceError, writing
 from libra_bench.core.files import listing, sha256_of, write_json
+from libra_bench.core.outputs import sole_writer
 from libra_bench.model.loading import LoadedModel
 from libra_bench.model.saving import remove
 from libra_bench.training.checkpoints import (
     cut_off_checkpoints,
     whole_checkpoints,
 )
-from libra_bench.training.conversations import read_conversations
-from libra_bench.training.dataset import ConversationDataset
+from libra_bench.training.conversations import TrainingConversation, read_conversations
+from libra_bench.training.dataset import ConversationDataset, require_an_image
 from libra_bench.training.module import TrainedLibra
 from libra_bench.training.quantization import quantize
+from libra_bench.training.resuming import RECORD, check_output, is_at_the_end, require_same
 from libra_bench.training.stages import LibraTrainingArguments, training_arguments
 from libra_bench.training.starting import start
 from libra_bench.training.trainer import LibraTrainer, Validate
 from libra_bench.training.validation import metric_of, validator
 from libra_bench.version import __version__
-
-RECORD = "training.json"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,17 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
         _require("peft")
     if not arguments.should_save:
         say = _silent  # One process speaks for all.
-    last = _resume_from(settings, arguments)
+    inputs = (_folder(settings.model), settings.model_base, settings.vision_tower)
+    check_output(
+        settings.output,
+        resume=settings.resume,
+        inputs=(*inputs, settings.image_root, settings.data.parent),
+    )
+    # Whatever the files can tell is told before any weights are loaded.
+    conversations = _conversations(settings, settings.data)
+    held_out = None
+    if settings.validation_data is not None:
+        held_out = _conversations(settings, settings.validation_data)
     loaded, origin = start(
         settings.model,
         model_base=settings.model_base,
@@ -104,22 +115,33 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
         conv_mode=settings.conv_mode,
         seed=arguments.seed,
     )
-    data = _dataset(settings, settings.data, loaded, arguments, say)
+    data = _dataset(settings, settings.data, conversations, loaded, arguments, say)
     validation, validate = None, None
-    if settings.validation_data is not None:
-        validation = _dataset(settings, settings.validation_data, loaded, arguments, say)
+    if settings.validation_data is not None and held_out is not None:
+        validation = _dataset(settings, settings.validation_data, held_out, loaded, arguments, say)
         validate = _validator(settings, arguments, loaded, validation)
     # Adapters draw their first weights: the same ones in every process.
     set_seed(arguments.seed)
     size = sum(one.numel() for one in loaded.model.parameters())
     module = _module(loaded, arguments)
     say(f"{module.learned():,} parameters learn, in or over a model of {size:,}")
-    trainer = LibraTrainer(module, arguments, data, validation, origin, validate)
-    if arguments.should_save:
-        _record(settings, arguments, loaded, size, module.learned(), data)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    trainer.save_model()
-    trainer.save_state()
+    record = _record(settings, arguments, loaded, size, module.learned(), data)
+    with ExitStack() as stack:
+        if arguments.should_save:
+            with writing(settings.output):
+                settings.output.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(sole_writer(settings.output))
+        require_same(settings.output, record)
+        last = _resume_from(settings, arguments)
+        trainer = LibraTrainer(module, arguments, data, validation, origin, validate)
+        if arguments.should_save:
+            write_json(settings.output / RECORD, record)
+        if last is not None and is_at_the_end(last):
+            trainer.take_end(last)
+        else:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        trainer.save_model()
+        trainer.save_state()
     losses = {
         int(row["step"]): float(row["loss"]) for row in trainer.state.log_history if "loss" in row
     }
@@ -149,11 +171,6 @@ def _silent(line: str) -> None:
 def _resume_from(settings: TrainingSettings, arguments: LibraTrainingArguments) -> Path | None:
     """The checkpoint to go on from; what was cut off while it was written is removed."""
     whole = whole_checkpoints(settings.output)
-    if not settings.resume and (whole or (settings.output / RECORD).exists()):
-        raise InputError(
-            f"{settings.output} holds a training run already: --resume continues it, another "
-            "--output keeps it"
-        )
     # Every process looks before one of them writes there.
     if arguments.world_size > 1:
         torch.distributed.barrier()
@@ -163,20 +180,27 @@ def _resume_from(settings: TrainingSettings, arguments: LibraTrainingArguments) 
     return whole[-1] if settings.resume and whole else None
 
 
+def _conversations(settings: TrainingSettings, path: Path) -> list[TrainingConversation]:
+    conversations = read_conversations(path)[: settings.limit]
+    require_an_image(conversations, settings.image_root)
+    return conversations
+
+
 def _dataset(
     settings: TrainingSettings,
     path: Path,
+    conversations: list[TrainingConversation],
     loaded: LoadedModel,
     arguments: LibraTrainingArguments,
     say: Callable[[str], None],
 ) -> ConversationDataset:
-    conversations = read_conversations(path)[: settings.limit]
     data = ConversationDataset(
         conversations,
         loaded,
         settings.image_root,
         max_length=arguments.model_max_length,
         padding="mean" if arguments.image_padding == "mean" else "black",
+        as_published=arguments.as_published,
     )
     if data.refused:
         say(f"{path}: {len(data.refused)} conversations left out: {listing(data.refused, 5)}")
@@ -215,6 +239,7 @@ def _module(loaded: LoadedModel, arguments: LibraTrainingArguments) -> TrainedLi
         language=arguments.tune_language_model,
         tower=arguments.unfreeze_mm_vision_tower,
         lora=arguments.lora,
+        as_published=arguments.as_published,
     )
     if arguments.bf16 and not arguments.fsdp:
         # What learns stays in float32, and is computed with in bfloat16 by autocast. FSDP
@@ -233,24 +258,30 @@ def _record(
     size: int,
     learned: int,
     data: ConversationDataset,
-) -> None:
-    """What was trained from what, beside the model."""
+) -> dict[str, Any]:
+    """What was trained from what, which is kept beside the model."""
     given: dict[str, Any] = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in asdict(settings).items()
     }
-    write_json(
-        settings.output / RECORD,
-        {
-            "libra_bench": __version__,
-            "torch": torch.__version__,
-            "given": given,
-            "arguments": arguments.to_sanitized_dict(),
-            "data_sha256": sha256_of(settings.data),
-            "start_weights": loaded.weights_sha256,
-            "conversations": len(data),
-            "left_out": len(data.refused),
-            "parameters": size,
-            "learned_parameters": learned,
-        },
-    )
+    validation = settings.validation_data
+    return {
+        "libra_bench": __version__,
+        "torch": torch.__version__,
+        "given": given,
+        "arguments": arguments.to_sanitized_dict(),
+        "processes": arguments.world_size,
+        "data_sha256": sha256_of(settings.data),
+        "validation_sha256": sha256_of(validation) if validation else None,
+        "start_weights": loaded.weights_sha256,
+        "start_parts": loaded.parts,
+        "conversations": len(data),
+        "left_out": len(data.refused),
+        "parameters": size,
+        "learned_parameters": learned,
+    }
+
+
+def _folder(model: str) -> Path | None:
+    """A model's folder, where it is named by one."""
+    return Path(model) if Path(model).is_dir() else None

@@ -76,6 +76,17 @@ class LibraTrainingArguments(TrainingArguments):
     double_quant: bool = field(
         default=True, metadata={"help": "Quantise the scales of 4 bits as well."}
     )
+    warmup_ratio: float | None = field(
+        default=None,
+        metadata={"help": "Share of all steps that warm up, as transformers 4 called it."},
+    )
+    as_published: bool = field(
+        default=False,
+        metadata={
+            "help": "Repeat what the published trainer does and this one does better: see "
+            "docs/training.md."
+        },
+    )
     generation_metric: str | None = field(
         default=None,
         metadata={"help": "Figure of generated validation reports that chooses the best (bleu4)."},
@@ -117,6 +128,8 @@ def training_arguments(
     """
     if stage not in STAGES:
         raise unknown_name("stage", stage, STAGES)
+    if any(_name(one) in ("--output_dir", "--output-dir") for one in given):
+        raise InputError("training arguments: --output names the folder, --output_dir must not")
     defaults = {**STAGES[stage], **_precision()}
     kind: Any = LibraTrainingArguments
     parser = HfArgumentParser(kind, add_help=False, allow_abbrev=False)
@@ -145,6 +158,11 @@ def training_arguments(
     except Exception as error:  # noqa: BLE001  # argparse and the arguments' own checks
         raise InputError(f"training arguments: {error}") from None
     _check(arguments, validated)
+    if arguments.warmup_ratio is not None and "--warmup_steps" not in given:
+        # Below 1 it is a share of all steps.
+        arguments.warmup_steps = arguments.warmup_ratio
+    if arguments.as_published:
+        arguments.average_tokens_across_devices = False
     return arguments
 
 
@@ -173,6 +191,8 @@ def _check(arguments: LibraTrainingArguments, validated: bool) -> None:
         faults.append("LoRA goes with a frozen tower and language model: add --lora_enable false")
     if not any((arguments.tune_mm_mlp_adapter, arguments.lora_enable, arguments.learns_whole)):
         faults.append("nothing is left to learn")
+    if arguments.warmup_ratio is not None and not 0 <= arguments.warmup_ratio < 1:
+        faults.append(f"--warmup_ratio {arguments.warmup_ratio}: a share of all steps, below 1")
     if arguments.image_padding not in ("black", "mean"):
         faults.append(f"--image_padding {arguments.image_padding}: black or mean")
     if arguments.bits not in (4, 8, 16):

@@ -13,9 +13,12 @@ from libra_bench.model import zoo
 from libra_bench.model.assembly import tower_width, with_fresh_connector
 from libra_bench.model.configuration import LANGUAGE_MODELS, parse_config
 from libra_bench.model.conversation import conversation
+from libra_bench.model.ends import end_tokens
 from libra_bench.model.loading import DEFAULT_CONVERSATION, LoadedModel, find_parts, load_model
+from libra_bench.model.parts import part_hashes
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import load_tokenizer
+from libra_bench.model.vocabulary import fit_vocabulary
 from libra_bench.model.weights import fingerprint, read_folder, weight_files
 from libra_bench.training.checkpoints import Origin
 
@@ -60,6 +63,7 @@ def start(
         conv_mode=conv_mode,
         device="cpu",
         dtype="float32",
+        training=True,
     )
     raw = dict(read_json(folder / "config.json"))
     return loaded, Origin(raw, str(model_base or folder), model_base or folder, tower)
@@ -107,15 +111,18 @@ def _from_parts(
     config = parse_config(raw, str(folder / "config.json"))
     torch.manual_seed(seed)
     model = with_fresh_connector(config, read_folder(folder), place, folder).float()
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, config.model_type, training=True)
+    fit_vocabulary(model, tokenizer, 0, folder, cut=False)
+    chosen = conversation(conv_mode or DEFAULT_CONVERSATION)
     loaded = LoadedModel(
         model=model,
         tokenizer=tokenizer,
         processor=ImageProcessor.read(place),
-        conversation=conversation(conv_mode or DEFAULT_CONVERSATION),
+        conversation=chosen,
         model_id=folder.resolve().name,
         trained=False,
         weights_sha256=fingerprint(weight_files(folder)),
-        eos_token_ids=[tokenizer.eos_token_id],
+        eos_token_ids=end_tokens(model.language_model, tokenizer, chosen, folder),
+        parts=part_hashes(folder, None, place),
     )
     return loaded, Origin(raw, str(folder), folder, place)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerState
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from libra_bench.core.errors import InputError, RunError
@@ -63,6 +63,9 @@ class LibraTrainer(Trainer):
             eval_dataset=validation,
             data_collator=collate,
         )
+        if arguments.as_published:
+            # Each batch of an accumulated step counts the same, however many tokens it learns.
+            self.model_accepts_loss_kwargs = False
         self._module, self._origin, self._validate = module, origin, validate
         self._output = Path(str(arguments.output_dir))
         self._throughput = Throughput(module)
@@ -179,6 +182,13 @@ class LibraTrainer(Trainer):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         read_layout(self._module, Path(resume_from_checkpoint), self._origin)
+
+    def take_end(self, checkpoint: Path) -> None:
+        """Be as after the last step, from the checkpoint that was written there."""
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self._load_from_checkpoint(str(checkpoint))
+        if self.args.load_best_model_at_end and self.state.best_model_checkpoint:
+            self._load_best_model()
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint

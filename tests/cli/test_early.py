@@ -1,5 +1,7 @@
 """What cannot be used is refused before any weights are loaded and any file is written."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,9 @@ from typer.testing import CliRunner
 
 from libra_bench.cli.program import app
 from libra_bench.data.corpora import load
+from libra_bench.model.zoo import find, is_present
+
+TINY = is_present(find("libra-tiny"))
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +84,7 @@ def test_an_output_that_is_there(tmp_path: Path) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("keep")
     assert "mine is not empty: another --output keeps it" in refused("run", "--output", "mine")
-    assert "another --output keeps it" in refused("run", "--output", "mine/notes.txt")
+    assert "a file, not a folder" in refused("run", "--output", "mine/notes.txt")
     assert "mine is not empty" in refused("run", "--output", "mine", "--resume")
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
 
@@ -122,3 +127,60 @@ def test_a_limit_must_be_positive() -> None:
 
     with pytest.raises(InputError, match="limit -1: at least 1"):
         load("synthetic", limit=-1)
+
+
+def test_the_evaluated_file_is_no_training_corpus() -> None:
+    rows = [
+        f'{{"question_id": "{n}", "text": "q", "reference": "Clear.", "indication": "cough"}}\n'
+        for n in range(4)
+    ]
+    Path("e.jsonl").write_text("".join(rows))
+    told = refused(
+        *("run", "--model", "indication-retrieval", "--data", "jsonl:e.jsonl"),
+        *("--limit", "2", "--output", "r"),
+    )
+    assert "'jsonl:e.jsonl' has no split `train`" in told and "--corpus" in told
+    assert not Path("r").exists()
+
+
+def test_a_model_names_all_that_it_lacks_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from libra_bench.model import places, zoo
+
+    monkeypatch.setenv("LIBRA_BENCH_MODELS", str(tmp_path))
+    told = refused("run", "--model", "libra-7b", "--output", "r")
+    assert "X-iZhang/libra-v1.0-7b" in told and "microsoft/rad-dino" in told
+    # The checkpoint without its tower is not there yet.
+    folder = tmp_path / "X-iZhang" / "libra-v1.0-7b"
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("vision_tower"))
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(settings | {"mm_vision_tower": "microsoft/rad-dino"})
+    )
+    (gap,) = places.lacking(zoo.find("libra-7b"))
+    assert "the vision tower microsoft/rad-dino is not on this machine" in gap.what
+    assert "vision tower" in refused("run", "--model", "libra-7b", "--output", "r")
+    assert "no tower" in CliRunner().invoke(app, ["models"]).output
+    shutil.copytree(TINY / "vision_tower", tmp_path / "microsoft" / "rad-dino")
+    assert places.lacking(zoo.find("libra-7b")) == []
+
+
+def test_training_looks_at_its_files_first() -> None:
+    turns = [{"from": "human", "value": "<image>\nq"}, {"from": "gpt", "value": "Clear."}]
+    rows = [{"id": str(n), "image": f"{n}.png", "conversations": turns} for n in range(900)]
+    Path("d.json").write_text(json.dumps(rows))
+    options = ("train", "--stage", "align", "--model", "libra-tiny", "--data", "d.json")
+    told = refused(*options, "--image-root", "wrong", "--output", "t")
+    assert told == "error: image root wrong: no such folder"
+    told = refused(*options, "--image-root", ".", "--output", "t")
+    assert "none of the 900 conversations has its images there" in told
+    assert len(told) < 200 and not Path("t").exists()
+
+
+def test_a_metric_whose_files_are_named_and_not_there() -> None:
+    option = ("--metric-option", "radgraph.archive=nowhere", "--metrics", "radgraph")
+    told = refused("run", *option, "--output", "r")
+    assert "radgraph, for which --metric-option names files" in told and "nowhere" in told
+    Path("p.jsonl").write_text('{"question_id": 1, "prediction": "a", "reference": "b"}\n')
+    assert "nowhere" in refused("score", "--predictions", "p.jsonl", *option)

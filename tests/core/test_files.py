@@ -81,3 +81,32 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(
         write_atomic(path, "new")
     assert read_json(path)["value"] is None
     assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = tmp_path / "bom.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"question_id": "a", "text": "q"}\n')
+    assert read_records(path, Example)[0].question_id == "a"
+    path.write_bytes(b"\xef\xbb\xbf[1]")
+    assert read_json(path) == [1]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000 + "]" * 50_000, '{"a":' * 50_000, "1" * 5000, '{"a": ' + "9" * 5000 + "}"]
+)
+def test_json_beyond_all_measure_is_one_message(tmp_path: Path, text: str) -> None:
+    path = lines(tmp_path / "x.json", text)
+    for read in (read_json, lambda one: read_records(one, Example)):
+        with pytest.raises(InputError, match=r"x\.json.*(JSON|object)") as caught:
+            read(path)
+        assert len(str(caught.value)) < 300
+
+
+def test_half_a_character_is_read_as_its_replacement(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "half.jsonl",
+        r'{"question_id": "a", "text": "q \ud83d", "n": ["\udc00", {"\ud800": "\ud83d\ude00"}]}',
+    )
+    (example,) = read_records(path, Example)
+    assert example.text == "q \ufffd"
+    assert (example.model_extra or {})["n"] == ["\ufffd", {"\ufffd": "\U0001f600"}]

@@ -274,3 +274,36 @@ def test_palettes_of_colour_keep_their_channels() -> None:
     values = np.zeros((2, 2, 3), np.uint16)
     values[0, 0] = (0, 30000, 60000)
     assert to_eight_bits(values)[0, 0].tolist() == [0, 127, 255]
+
+
+def test_a_broken_row_of_a_parquet_file_costs_itself(tmp_path: Path) -> None:
+    """Its image names a file that can have no such name; all rows are of one group."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from libra_bench.data.packed import name
+
+    rows = [
+        [{"bytes": picture(), "path": None}],
+        [{"bytes": None, "path": "a\0b.png"}],
+        [{"bytes": picture(), "path": None}],
+    ]
+    pq.write_table(pa.table({"image": rows}), tmp_path / "test.parquet")
+    for row in (0, 2):
+        path = resolve_image(tmp_path, name("test.parquet", "image", row))
+        assert load_image(path).size == (64, 48)
+    with pytest.raises(StudyError):
+        resolve_image(tmp_path, name("test.parquet", "image", 1))
+    with pytest.raises(InputError):
+        resolve_image(tmp_path, f"test.parquet/image/{'9' * 5000}-0")
+
+
+def test_faults_pass_between_processes() -> None:
+    import pickle
+
+    from libra_bench.generation.search import NotFiniteError
+    from libra_bench.metrics.resources import DamagedModelError
+
+    for fault in (MissingResourceError("a", "b"), DamagedModelError("a.b", "c"), NotFiniteError()):
+        found = pickle.loads(pickle.dumps(fault))
+        assert isinstance(fault, type(found)) and str(found) == str(fault)

@@ -10,7 +10,7 @@ import pytest
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import dump_record
 from libra_bench.core.records import Example, Prediction
-from libra_bench.export.leaderboard import HEADER, leaderboard_row, write_leaderboard_row
+from libra_bench.export.leaderboard import HEADER, HEADERS, leaderboard_row, write_leaderboard_row
 from libra_bench.export.rexrank import export
 from libra_bench.runs.folder import RunFolder
 
@@ -51,7 +51,7 @@ def test_own_fields_are_kept_and_the_prediction_added(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [example(1, rexrank=fields)], [answer(1, "é <x>")])
     result = export(run, tmp_path / "out.json")
     assert written(tmp_path / "out.json") == {
-        "s1": {**fields, "section_impression": None, "model_prediction": "é <x>"}
+        "s1": {**fields, "section_impression": None, "model_prediction": "Findings: é <x>"}
     }
     assert (result.studies, result.empty) == (1, ())
 
@@ -78,7 +78,7 @@ def test_other_corpora_get_the_same_fields(tmp_path: Path) -> None:
             "split": "test",
             "subject_id": "p1",
             "context": "Indication: Cough.",
-            "model_prediction": "Clear lungs.",
+            "model_prediction": "Findings: Clear lungs.",
         }
     }
 
@@ -140,7 +140,7 @@ def test_real_studies_come_back_as_they_were(tmp_path: Path, public_data: Path) 
     assert list(back) == list(studies)
     for key, one in studies.items():
         own = {name: None if value != value else value for name, value in one.items()}
-        assert back[key] == {**own, "model_prediction": f"text of {key}"}
+        assert back[key] == {**own, "model_prediction": f"Findings: text of {key}"}
 
 
 def summary(**run: Any) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def test_header_is_the_leaderboards(public_data: Path) -> None:
     for name in ("iu_xray", "mimiccxr"):
         path = public_data / "rexrank" / f"findings_result_{name}.csv"
         with path.open(encoding="utf-8-sig") as stream:
-            assert tuple(next(csv.reader(stream))) == HEADER
+            assert tuple(next(csv.reader(stream))) in HEADERS
 
 
 @pytest.mark.parametrize(
@@ -203,3 +203,36 @@ def test_row_as_file(tmp_path: Path) -> None:
     with (tmp_path / "row.csv").open() as stream:
         (row,) = csv.DictReader(stream)
     assert row["Model Name"] == "My, model" and row["BLEU"] == "0.232"
+
+
+def test_what_is_left_out_is_told_with_its_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [example(1)], [answer(1)])
+    folder = RunFolder.open(run)
+    folder.write_dropped([("s2", "no findings"), ("s,3", "no image"), ("s4", "no findings")])
+    result = export(run, tmp_path / "out.json")
+    assert result.studies == 1
+    assert result.reasons() == [("no findings", ["s2", "s4"]), ("no image", ["s,3"])]
+
+
+@pytest.mark.parametrize(
+    ("section", "text", "submitted"),
+    [
+        ("findings", "Clear.", "Findings: Clear."),
+        ("findings", "Findings: Clear.", "Findings: Clear."),
+        ("report", "Clear. Normal.", "Findings: Clear. Normal."),
+        ("report", "Findings: a Impression: b", "Findings: a Impression: b"),
+        ("impression", "Normal.", "Normal."),
+        ("findings", "", ""),
+    ],
+)
+def test_predictions_begin_as_in_the_official_examples(
+    tmp_path: Path, section: str, text: str, submitted: str
+) -> None:
+    run = make_run(tmp_path / "run", [example(1)], [answer(1, text)], section)
+    export(run, tmp_path / "out.json")
+    assert written(tmp_path / "out.json")["s1"]["model_prediction"] == submitted
+
+
+def test_both_official_headers_are_known_and_the_newest_is_written() -> None:
+    assert (HEADER, (*HEADER, "1/FineRadScore")) == HEADERS
+    assert HEADER[-1] == "GREEN"

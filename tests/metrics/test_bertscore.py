@@ -110,7 +110,7 @@ def test_the_cohort_figure_is_the_mean_without_weights(encoder: str) -> None:
 def test_the_signature_tells_the_weights_apart(encoder: str, tmp_path: Path) -> None:
     other = str(write_encoder(tmp_path / "encoder", seed=1))
     one, two = BertScore(model=encoder).signature(4), BertScore(model=other).signature(4)
-    assert one.startswith("metric:bertscore|version:1|model:encoder|weights:")
+    assert one.startswith("metric:bertscore|version:1|encoder:encoder|weights:")
     assert one != two
 
 
@@ -173,3 +173,23 @@ def test_wrong_options_are_refused(settings: dict[str, str], message: str) -> No
 def test_a_layer_that_is_not_there_is_refused(encoder: str) -> None:
     with pytest.raises(InputError, match="3 layers, not 4"):
         BertScore(model=encoder, layer="4").triples(["a"], ["b"])
+
+
+def test_blanks_collapse_as_in_cxr_report_metric(encoder: str) -> None:
+    """ReXrank's step reads runs of blanks as one, and nothing else; it is not Libra's cleaning."""
+    rescaled = RescaledBertScore(model=encoder, layer="2", baseline="none")
+    odd, plain = "Lungs   are clear.  No effusion.", "Lungs are clear. No effusion."
+    assert rescaled._clean(odd) == plain
+    assert rescaled._clean("clear.\n\n No\t\tA-B") == "clear.\n\n No\t\tA-B"
+    report = rescaled.score([odd], [plain])
+    assert report.values["bertscore"][0] == pytest.approx(100, abs=1e-4)
+    assert "clean:blanks" in rescaled.signature(1)
+
+
+def test_radcliq_reads_bertscores_texts_so_and_the_others_not(encoder: str) -> None:
+    from libra_bench.metrics import registry
+
+    options = {"bertscore": {"model": encoder, "layer": "2", "baseline": "none"}}
+    metric = registry.create("radcliq", "rexrank", options)
+    cleanings = {name: getattr(part, "_cleaning", "own") for name, part in metric._parts.items()}
+    assert cleanings == {"radgraph": "none", "bertscore": "blanks", "semb": "none", "bleu": "own"}

@@ -187,3 +187,19 @@ def test_foreign_files_are_refused(weights: dict[str, str], tmp_path: Path) -> N
     torch.save({"model_state_dict": {}}, text)
     with pytest.raises(InputError, match=r"missing: linear_heads\.0\.weight"):
         CheXbert(str(text), weights["encoder"]).score(["a"], ["b"])
+
+
+# White space of Python's regular expressions that BERT's tokenizer drops as control characters.
+GAPS = ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\u2028", "\xa0", "\r\n\t "]
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=ascii)
+def test_white_space_of_any_kind_parts_words(weights: dict[str, str], gap: str) -> None:
+    """CheXbert's own cleaning makes a blank of each before the tokenizer sees it."""
+    plain, odd = Labeller(**weights).read(
+        ["no pleural effusion .", f"{gap}no{gap}pleural effusion{gap}{gap}.{gap}"]
+    )
+    assert (plain.embedding == odd.embedding).all()
+    metric = Semb(**weights)
+    report = metric.score([f"no{gap}pleural effusion"], ["no pleural effusion"])
+    assert report.values["semb"][0] == pytest.approx(100)

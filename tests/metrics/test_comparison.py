@@ -22,7 +22,7 @@ from libra_bench.metrics.scoring import (
     statistics_of,
     to_frame,
 )
-from libra_bench.metrics.signatures import differing_parts
+from libra_bench.metrics.signatures import differing_parts, parts_of, signature_from
 from libra_bench.stats.clusters import by_patient
 
 REFERENCES = [
@@ -278,3 +278,8 @@ def test_another_model_or_a_failed_report_can_be_checked() -> None:
 def test_a_file_that_is_no_baseline_is_refused(baseline: object) -> None:
     with pytest.raises(InputError):
         regressions(summary(m={"value": 1}), baseline)
+
+
+def test_a_value_may_hold_any_character() -> None:
+    parts = {"clean": "a|b:c", "model": "50%|x@y", "n": "3"}
+    assert parts_of(signature_from(parts)) == parts

@@ -8,7 +8,7 @@ from neural_models import write_tokenizer
 
 from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.metrics.green import Green, Verdict, prompt, verdict
-from libra_bench.metrics.judge import LocalJudge
+from libra_bench.metrics.judge import LocalJudge, closes_prompts
 
 ANALYSIS = """[Explanation]:
 The candidate misses the effusion and sees an edema that is not there.
@@ -68,6 +68,44 @@ def test_other_analyses(answer: str, expected: Verdict) -> None:
     assert verdict(answer) == expected
 
 
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        # The count stands where the section begins, not where one of its lines does.
+        ("[Matched Findings]:\nas follows\n4. a; b", Verdict(0, (0,) * 6)),
+        ("[Matched Findings]:   \n 4. a; b", Verdict(4, (0,) * 6)),
+        # A blank line ends a section, also one with blanks in it.
+        ("[Matched Findings]: 2. a\n \n9. b", Verdict(2, (0,) * 6)),
+        # Of two lines of a kind the last in alphabetical order counts.
+        (
+            "[Clinically Significant Errors]:\n(a) y: 1. b\n(a) x: 5. a\n(a) z: c\n\n"
+            "[Matched Findings]: 1. d",
+            Verdict(1, (1, 0, 0, 0, 0, 0)),
+        ),
+        # Numbers instead of letters count where there are no letters at all.
+        (
+            "[Clinically Significant Errors]:\n(b) x: 2. a\n(1) y: 3. b\n\n"
+            "[Matched Findings]: 1. c",
+            Verdict(1, (0, 2, 0, 0, 0, 0)),
+        ),
+        # Marks of the end are no text; only the last turn is the judge's answer.
+        ("[Matched Findings]:</s><unk>7. a", Verdict(7, (0,) * 6)),
+        ("[Matched Findings]: 7. a<|assistant|>[Matched Findings]: 2. b", Verdict(2, (0,) * 6)),
+        # What stands before the last explanation is none of the analysis ...
+        ("[Matched Findings]: 7. a\n\n[Explanation]: b", Verdict(0, (0,) * 6)),
+        # ... but where the judge repeats the form, what follows the form's first is.
+        (
+            "[Explanation]:\n    <Explanation>\n[Matched Findings]: 7. a\n\n[Explanation]: b",
+            Verdict(7, (0,) * 6),
+        ),
+        ("[Matched Findings]: No, 3. a", Verdict(0, (0,) * 6)),
+        ("[Matched Findings]: " + "9" * 5000 + ". a", Verdict(0, (0,) * 6)),
+    ],
+)
+def test_analyses_are_read_as_the_package_reads_them(answer: str, expected: Verdict) -> None:
+    assert verdict(answer) == expected
+
+
 def test_the_question_holds_both_reports_up_to_300_words() -> None:
     text = prompt("{candidate} reference", "word " * 400)
     assert text.startswith("<|user|>\nObjective") and text.endswith("<|assistant|>\n")
@@ -116,3 +154,33 @@ def test_a_prompt_without_room_and_a_model_that_is_not_there(model: str, tmp_pat
         LocalJudge("green.model", model, longest=8).answer(["heart " * 20])
     with pytest.raises(MissingResourceError, match=r"green\.model"):
         Green(model=str(tmp_path / "absent")).check()
+
+
+def test_one_long_prompt_costs_its_own_answer(model: str) -> None:
+    prompts = ["the heart is normal", "heart " * 60]
+    both = LocalJudge("green.model", model, longest=40).answer(prompts)
+    assert both[0] != "" and both[1] == ""
+
+
+def test_the_end_token_closes_prompts_where_the_tokenizer_is_llamas(
+    model: str, tmp_path: Path
+) -> None:
+    """GREEN's package loads its tokenizer with `add_eos_token`, which Llama's class heeds."""
+    import json
+    import shutil
+
+    shutil.copytree(model, tmp_path / "judge")
+    settings = tmp_path / "judge" / "tokenizer_config.json"
+    plain = json.loads(settings.read_text())
+    ids = {}
+    for name in ("LlamaTokenizer", "CodeGenTokenizer", None):
+        chosen = {key: value for key, value in plain.items() if key != "tokenizer_class"}
+        settings.write_text(json.dumps({**chosen, **({"tokenizer_class": name} if name else {})}))
+        assert closes_prompts(tmp_path / "judge") == (name != "CodeGenTokenizer")
+    settings.write_text(json.dumps({**plain, "eos_token": "[SEP]"}))
+    judge = LocalJudge("green.model", str(tmp_path / "judge"), 40, closes=True)
+    ids = judge._ids(["heart"])[0]
+    judge._closing = True
+    assert judge._ids(["heart"])[0] == [*ids, judge._tokenizer.eos_token_id]
+    assert judge.end == "[SEP]"
+    assert prompt("a", "b", judge.end).count("[SEP]") == 2

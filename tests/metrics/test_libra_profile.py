@@ -18,7 +18,9 @@ from libra_bench.metrics.bleu import Bleu
 from libra_bench.metrics.cleaning import libra
 from libra_bench.metrics.rexrank_bleu import RexrankBleu, sentence_bleu2, words
 from libra_bench.metrics.rouge_l import RougeL, common_subsequence_length
+from libra_bench.metrics.scoring import score_texts
 from libra_bench.metrics.temporal_f1 import TemporalF1, keywords, set_f1
+from libra_bench.stats.clusters import by_patient
 
 CORPORA = ("chexpert_impression", "iu_valid")
 LIGHT = ("bleu", "rouge_l", "temporal_f1")
@@ -102,6 +104,26 @@ def test_common_subsequences_by_hand() -> None:
     assert common_subsequence_length("a" * 200, "a" * 150) == 150
 
 
+def test_temporal_f1_of_reports_that_speak_of_change_by_hand() -> None:
+    references = ["stable effusion", "lungs clear", "new opacity", "lungs clear", None]
+    predictions = ["stable effusion", "lungs clear", "opacity", "new opacity", "new"]
+    scores = score_texts(
+        predictions,
+        references,
+        [TemporalF1()],
+        clusters=by_patient(["a", "b", "a", "b", "c"], list("12345")),
+    )
+    # All: 1, both empty 1, missed 0, invented 0. Of those whose reference speaks of change: 1, 0.
+    every, change = scores.figures["temporal_f1"], scores.figures["temporal_f1_change"]
+    assert (every.value, every.n, every.unscored, every.clusters) == (50.0, 4, 1, 2)
+    assert (change.value, change.n, change.clusters) == (50.0, 2, 1)
+    assert change.low != change.low, "one patient: no interval"
+    silent = score_texts(["clear"] * 5, references, [TemporalF1()]).figures
+    assert (silent["temporal_f1"].value, silent["temporal_f1_change"].value) == (50.0, 0.0)
+    nothing = score_texts(["clear"], ["clear"], [TemporalF1()]).figures["temporal_f1_change"]
+    assert (nothing.n, nothing.value != nothing.value) == (0, True)
+
+
 def test_temporal_f1_by_hand() -> None:
     # {increased, stable} against {increased}: 2 x 1 / (2 + 1).
     found = figures(TemporalF1(), ["Increased edema, stable heart"], ["edema has increased"])
@@ -165,9 +187,11 @@ def test_odd_texts_have_an_answer_in_their_own_row(name: str) -> None:
     alone = metric.score(predictions[6:7], references[6:7])
     for output in metric.outputs:
         column = report.values[output.name]
-        np.testing.assert_array_equal(np.isnan(column), ~report.scored)
-        assert ((column[report.scored] >= 0) & (column[report.scored] <= 100)).all()
-        assert column[6] == alone.values[output.name][0]
+        behind = report.behind(output)
+        assert output.of_some or (behind == report.scored).all()
+        np.testing.assert_array_equal(np.isnan(column), ~behind)
+        assert ((column[behind] >= 0) & (column[behind] <= 100)).all()
+        np.testing.assert_array_equal(column[6], alone.values[output.name][0])
 
 
 @pytest.mark.parametrize("name", LIGHT)

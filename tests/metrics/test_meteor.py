@@ -14,8 +14,7 @@ from libra_bench.metrics.meteor import Meteor
 
 
 @pytest.fixture
-def _wordnet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIBRA_BENCH_OFFLINE", "1")
+def _wordnet() -> None:
     try:
         Meteor().check()
     except MissingResourceError as gap:
@@ -104,12 +103,62 @@ def test_without_wordnet_the_reason_and_the_command_are_told(
     import nltk
 
     monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path))
-    monkeypatch.setenv("LIBRA_BENCH_OFFLINE", "1")
     monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setattr(resources, "DEBIAN", tmp_path / "absent")
     with pytest.raises(MissingResourceError, match="WordNet is not on this machine") as caught:
         Meteor().check()
     assert "apt-get install wordnet-base wordnet-sense-index" in caught.value.mend
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_no_network_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where neither data set is here: no name is looked up, nothing connected to."""
+    import socket
+
+    import nltk
+
+    asked: list[object] = []
+
+    def refuse(*given: object, **_: object) -> None:
+        asked.append(given)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(nltk.data, "path", [])
+    monkeypatch.setattr(resources, "DEBIAN", tmp_path / "absent")
+    assert resources.word_tokeniser()[0] == "punkt untrained"
+    assert [gap.what for gap in Meteor().missing()] == ["WordNet is not on this machine"]
+    assert asked == []
+    monkeypatch.setenv("LIBRA_BENCH_DOWNLOAD", "1")
+    assert Meteor().missing()
+    assert asked, "a download that is asked for is tried"
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_a_damaged_copy_of_wordnet_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = tmp_path / "debian"
+    source.mkdir()
+    for name in resources.FILES:
+        (source / name).write_text(name)
+    own = tmp_path / "nltk_data" / "corpora" / "wordnet"
+    monkeypatch.setattr(resources, "DEBIAN", source)
+    resources._copy_debian(own)
+    assert resources._is_copy(own)
+    (own / "data.noun").write_text("cut")
+    assert not resources._is_copy(own)
+    import nltk
+
+    monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(nltk.data, "path", [])
+    # It is made again; as these files are no WordNet, that is told, and not with a traceback.
+    with pytest.warns(UserWarning, match="is damaged and is made again"):
+        (gap,) = Meteor().missing()
+    assert "cannot be read" in gap.what
+    assert resources._is_copy(own)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -128,7 +177,6 @@ def test_nltks_own_data_is_found_as_a_folder_and_as_its_zip(
         shutil.make_archive(str(corpora / "wordnet"), "zip", corpora, "wordnet")
         shutil.rmtree(corpora / "wordnet")
     monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("LIBRA_BENCH_OFFLINE", "1")
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nltk_data")])
     monkeypatch.setattr(resources, "DEBIAN", tmp_path / "absent")
     assert len(resources.wordnet().synsets("lung")) == 1

@@ -9,7 +9,7 @@ import typer
 
 from libra_bench.cli.console import print_json, say, table
 from libra_bench.cli.data import common
-from libra_bench.cli.options import Json
+from libra_bench.cli.options import Force, Json
 from libra_bench.core.errors import InputError
 
 COLUMNS = [
@@ -30,14 +30,27 @@ def pair(
         bool,
         typer.Option("--compare", help="How many studies each two policies treat differently."),
     ] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Find each image's prior image. OUTPUT.json beside the table records the options."""
     from libra_bench.core.files import sha256_of, write_json
+    from libra_bench.core.outputs import check_file, sole_writer, starts_with
     from libra_bench.data import pairing
 
     if output is None and not compare:
         raise InputError("name a file with --output, or ask for --compare")
+    if output is not None:
+        record_file = output.with_name(output.name + ".json")
+        inputs = (metadata, split_file, exclude)
+        header = f"{','.join(COLUMNS)}\n".encode()
+        check_file(output, inputs=inputs, ours=lambda one: starts_with(one, header), force=force)
+        check_file(
+            record_file,
+            inputs=inputs,
+            ours=lambda one: starts_with(one, b'{\n "policy": '),
+            force=force,
+        )
     images = common.read_images(metadata, split_file)
     excluded = common.read_exclude(exclude)
     if output is not None:
@@ -60,8 +73,9 @@ def pair(
                 str(file): sha256_of(file) for file in (metadata, split_file, exclude) if file
             },
         }
-        pairing.write_csv(paired[COLUMNS], output)
-        write_json(output.with_name(output.name + ".json"), record)
+        with sole_writer(output):
+            pairing.write_csv(paired[COLUMNS], output)
+            write_json(record_file, record)
         left = len(images) - len(paired)
         say(
             f"wrote {len(paired)} images to {output}, {with_prior} of them with a prior"

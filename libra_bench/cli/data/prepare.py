@@ -45,10 +45,12 @@ def mimic_cxr(
     json: Json = False,
 ) -> None:
     """Libra's training JSON and evaluation JSONL, and every study dropped and why."""
+    from libra_bench.core.cache import cache_dir
+    from libra_bench.core.files import sha256_of_text
     from libra_bench.core.names import unknown_name
     from libra_bench.data.checksums import check
     from libra_bench.data.mimic import Choice
-    from libra_bench.data.prepare import DROPPED, NO_IMAGES, prepare
+    from libra_bench.data.prepare import DROPPED, NO_IMAGES, check_output, prepare
 
     if section not in ("findings", "impression"):
         raise unknown_name("section", section, ("findings", "impression"))
@@ -61,10 +63,10 @@ def mimic_cxr(
         drop_special=drop_special,
         trust_images=trust_images,
     )
+    check_output(output, resume=resume)
     common.tell_note(policy, bool(choice.exclude))
     if checksums:
-        log = output.with_name(f".{output.name}.checksums")
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log = cache_dir("checksums") / sha256_of_text(str(root.resolve()))[:20]
         with count_progress("comparing checksums") as show:
             checked = check(root, log, on_file=show)
         say(f"{checked.same} files are as PhysioNet lists them, {checked.absent} are not here")

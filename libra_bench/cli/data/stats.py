@@ -10,7 +10,7 @@ import typer
 
 from libra_bench.cli.console import count_progress, print_json, say, table
 from libra_bench.cli.data import common
-from libra_bench.cli.options import Json
+from libra_bench.cli.options import Force, Json
 
 Item = TypeVar("Item")
 
@@ -27,13 +27,23 @@ def stats(
     figure: Annotated[
         Path | None, typer.Option(help="A page (.html) or a figure (.png) to write.")
     ] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Patients, studies, images; priors by policy and the days between; sections present."""
+    from libra_bench.core.outputs import check_file
     from libra_bench.data.collection import describe
-    from libra_bench.data.collection_page import remarks, tables, write_figure
+    from libra_bench.data.collection_page import is_ours, remarks, tables, write_figure
     from libra_bench.data.reports import read_reports
 
+    if figure is not None:
+        check_file(
+            figure,
+            option="--figure",
+            inputs=(metadata, split_file, reports, exclude),
+            ours=is_ours,
+            force=force,
+        )
     images = common.read_images(metadata, split_file)
     excluded = common.read_exclude(exclude)
     options: dict[str, Any] = {"views": views, "filter_when": filter_when, "exclude": excluded}

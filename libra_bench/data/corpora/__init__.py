@@ -8,6 +8,7 @@ from pathlib import Path
 from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
 from libra_bench.data.cohort import Cohort
+from libra_bench.data.reporting import REPORT, SECTIONS
 
 CORPORA = {
     "synthetic": "libra_bench.data.corpora.synthetic",
@@ -16,10 +17,16 @@ CORPORA = {
     "openi": "libra_bench.data.corpora.openi",
     "jsonl": "libra_bench.data.corpora.jsonl",
     "parquet": "libra_bench.data.corpora.parquet",
+    "r2gen": "libra_bench.data.corpora.r2gen",
+    "chexpert-plus": "libra_bench.data.corpora.chexpert_plus",
+    "rexgradient": "libra_bench.data.corpora.rexgradient",
+    "padchest-gr": "libra_bench.data.corpora.padchest_gr",
 }
 WITHOUT_PATH = ("synthetic", "mimic-cxr")
 """Kinds that know where they are, or are told by the environment."""
 WITHOUT_PRIOR = "none"
+IMPRESSION_LABEL = "Impression:"
+"""What a whole report has where the corpus has impressions."""
 
 
 def load(
@@ -38,7 +45,7 @@ def load(
         split: train, validate or test; None for all. Corpora without splits have only one.
         prior_policy: the rule that chooses the prior image; None for the corpus' own, `none` for
             the current image alone.
-        section: findings or impression.
+        section: findings, impression, or report: both together.
         limit: at most so many examples, the first ones.
 
     Raises:
@@ -53,8 +60,8 @@ def load(
         path = str(Path(path).expanduser())  # No shell expands a ~ behind a colon.
     if not path and kind not in WITHOUT_PATH:
         raise InputError(f"--data {kind}: name its place as {kind}:PATH")
-    if section not in ("findings", "impression"):
-        raise unknown_name("section", section, ("findings", "impression"))
+    if section not in SECTIONS:
+        raise unknown_name("section", section, SECTIONS)
     cohort: Cohort = import_module(CORPORA[kind]).load(
         path, split=split, prior_policy=prior_policy, section=section
     )
@@ -63,10 +70,26 @@ def load(
             one.model_copy(update={"image": one.image[:1], "prior_policy": WITHOUT_PRIOR})
             for one in cohort.examples
         ]
+    if section == REPORT and not any(IMPRESSION_LABEL in one.reference for one in cohort.examples):
+        raise InputError(
+            f"--section report: {kind} has no impressions; findings alone are --section findings"
+        )
     cohort.examples = cohort.examples[:limit]
     cohort.spec = spec
     cohort.settings = {"section": section, **cohort.settings}
     return cohort
+
+
+def refuse_report(kind: str, section: str) -> None:
+    """For corpora that hold one text a study.
+
+    Raises:
+        InputError: the whole report was asked for.
+    """
+    if section == REPORT:
+        raise InputError(
+            f"--section report: {kind} holds one text a study, not findings and impression apart"
+        )
 
 
 def refuse_policy(kind: str, prior_policy: str | None) -> None:

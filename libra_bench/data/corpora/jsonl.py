@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import re
+import codecs
+import io
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import explain, listing, read_json, read_records
-from libra_bench.core.records import Example
+from libra_bench.core.fields import reference_of
+from libra_bench.core.files import explain, listing, parse_json, read_bytes, read_records
+from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
-from libra_bench.data.corpora import refuse_policy
+from libra_bench.data.corpora import refuse_policy, refuse_report
 
-PHYSIONET = re.compile(r"(?:^|/)p(\d+)/s(\d+)/[^/]+$")
+QUESTION, REFERENCE = "text", "reference"
+"""Where an example holds its question, and the answer to compare with."""
 
 
 class Turn(BaseModel):
@@ -25,9 +28,11 @@ class Turn(BaseModel):
 
 
 class Conversation(BaseModel):
-    """One object of Libra's training JSON."""
+    """One object of Libra's training JSON; further fields (`subject_id`) are kept."""
 
-    id: str | int
+    model_config = ConfigDict(extra="allow")
+
+    id: str | int | float
     image: str | list[str] = Field(default_factory=list)
     conversations: list[Turn] = Field(min_length=2)
 
@@ -39,37 +44,65 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     answer is an example. Examples that name no split belong to any.
     """
     refuse_policy("a JSONL file", prior_policy)
+    refuse_report("a JSONL file", section)
     file = Path(path)
     notes: list[str] = []
-    examples = _training(file, notes) if _is_array(file) else read_records(file, Example)
+    # Read once: a pipe (`/dev/stdin`) gives its content to the first who asks.
+    content = read_bytes(file)
+    if content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        examples = _training(file, parse_json(file, content), notes)
+    else:
+        examples = _evaluation(file, content, notes)
     chosen = [one for one in examples if split is None or one.split in (None, split)]
     return Cohort(
         name=file.stem,
         spec=path,
         examples=chosen,
         image_root=file.resolve().parent,
-        sources=[file],
+        sources=[file] if file.is_file() else [],
         notes=notes,
         settings={"split": split or "all", "prior_policy": prior_policy or "as given"},
     )
 
 
-def _is_array(file: Path) -> bool:
+def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
     try:
-        with file.open("rb") as stream:
-            while block := stream.read(4096):
-                if text := block.lstrip():
-                    return text.startswith(b"[")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror or error})") from None
-    return False
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 text (byte {error.start})") from None
+    several: list[str] = []
+
+    def adapt(value: dict[str, Any]) -> dict[str, Any]:
+        # `text` is the question here; other names are read in the order of the fields' module.
+        name = REFERENCE if REFERENCE in value else reference_of(value, taken=QUESTION)
+        fields = value if name is None else {**value, "reference": value[name]}
+        images = value.get("image")
+        if not isinstance(images, list) or len(images) <= MOST_IMAGES:
+            return fields
+        several.append(str(value.get("question_id")))
+        return {**fields, "image": images[:MOST_IMAGES]}
+
+    examples = read_records(file, Example, adapt, io.StringIO(text))
+    notes += _more_than_two(several)
+    return examples
 
 
-def _training(file: Path, notes: list[str]) -> list[Example]:
-    values: list[Any] = read_json(file)
+def _more_than_two(ids: list[str]) -> list[str]:
+    """What is said of examples with more images than Libra looks at; it takes the first two."""
+    if not ids:
+        return []
+    shown = ", ".join(ids[:5]) + (" ..." if len(ids) > 5 else "")
+    return [
+        f"{len(ids)} examples have more than two images; the first is the current one, the "
+        f"second the prior one, as in Libra's evaluation, the others are left out: {shown}"
+    ]
+
+
+def _training(file: Path, values: list[Any], notes: list[str]) -> list[Example]:
     examples: dict[str, Example] = {}
     faults: list[str] = []
     longer = 0
+    several: list[str] = []
     for place, value in enumerate(values):
         where = f"object {place} (id {value.get('id') if isinstance(value, dict) else None!r})"
         try:
@@ -84,6 +117,8 @@ def _training(file: Path, notes: list[str]) -> list[Example]:
         if example.question_id in examples:
             faults.append(f"{where}: the id stands twice")
         longer += len(conversation.conversations) > 2
+        if isinstance(conversation.image, list) and len(conversation.image) > MOST_IMAGES:
+            several.append(example.question_id)
         examples[example.question_id] = example
     if faults:
         raise InputError(f"{file}: {listing(faults)}")
@@ -91,21 +126,19 @@ def _training(file: Path, notes: list[str]) -> list[Example]:
         raise InputError(f"{file}: no conversations in it")
     if longer:
         notes.append(f"{longer} conversations have further turns, which are left out")
+    notes += _more_than_two(several)
     return list(examples.values())
 
 
 def _example(conversation: Conversation) -> Example:
     question, answer = conversation.conversations[:2]
     images = [conversation.image] if isinstance(conversation.image, str) else conversation.image
-    # PhysioNet's paths tell the patient, whose studies belong together in every bootstrap.
-    known = PHYSIONET.search(images[0]) if images else None
     return Example.model_validate(
         {
+            **(conversation.model_extra or {}),
             "question_id": conversation.id,
-            "image": images,
+            "image": images[:MOST_IMAGES],
             "text": question.value.replace("<image>", "").strip(),
             "reference": answer.value,
-            "subject_id": known[1] if known else None,
-            "study_id": known[2] if known else None,
         }
     )

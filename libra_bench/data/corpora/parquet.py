@@ -14,19 +14,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import listing
+from libra_bench.core.files import explain, listing
+from libra_bench.core.ids import PATIENT_FIELDS, STUDY_FIELDS, known_id, whose
 from libra_bench.core.records import Example, is_missing
 from libra_bench.data import packed
 from libra_bench.data.cohort import Cohort, Dropped
 from libra_bench.data.corpora import refuse_policy
 from libra_bench.data.prompts import CONTEXT, question
+from libra_bench.data.reporting import REPORT, absent, reference_of
 
 SECTIONS = ("findings", "impression")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "question_id": ("question_id", "dicom_id", "id"),
-    "subject_id": ("subject_id", "patient_id"),
-    "study_id": ("study_id",),
+    "subject_id": PATIENT_FIELDS,
+    "study_id": STUDY_FIELDS,
+    "split": ("split",),
     "view": ("view", "ViewPosition", "view_position"),
     "source": ("source",),
     "text": ("question", "prompt", "default_prompt"),
@@ -37,6 +42,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 CURRENT = ("main_image", "image", "images", "current_image")
 PRIOR = ("prior_image", "prior_main_image", "previous_image")
 SPLITS = {"train": "train", "test": "test", "val": "validate", "dev": "validate"}
+"""How names of splits begin, and ours."""
 
 
 def load(path: str, *, split: str | None, prior_policy: str | None, section: str) -> Cohort:
@@ -65,26 +71,44 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
             continue
         taken |= found
         where = str(file.relative_to(root)) if file.is_relative_to(root) else file.name
-        for row, cells, images in _rows(file, found):
+        for row, raw, images in _rows(file, found):
+            try:
+                cells: dict[str, Any] = {name: _cell(name, value) for name, value in raw.items()}
+            except ValueError as error:
+                faults.append(f"{where}, row {row}: {error}")
+                continue
+            # A column says of each row what the file's name can say of all of them only.
+            own = named_split(cells["split"]) if cells.get("split") else split_of(file)
+            if split is not None and own not in (None, split):
+                continue
             identifier = cells.get("question_id") or f"{where}:{row}"
-            reference = cells.get(section)
-            if not reference:
-                dropped.append(Dropped(identifier, f"no {section}"))
+            if not reference_of(cells, section):
+                dropped.append(Dropped(identifier, absent(section)))
                 continue
             if not images["image"]:
                 dropped.append(Dropped(identifier, "no image"))
                 continue
-            several["rows"] += images["image"] > 1
+            several["rows"] += len(images["image"]) > 1
             names = [
                 packed.name(where, found[kind], row)
                 for kind in ("image", "prior_image")
                 if images.get(kind)
             ]
-            examples.append(_example(identifier, cells, names, section, split_of(file)))
+            try:
+                cells["subject_id"], cells["study_id"] = whose(cells, images["image"])
+                examples.append(_example(identifier, cells, names, section, own))
+            except ValidationError as error:
+                faults += [f"{where}, row {row}: {fault}" for fault in explain(error)]
     counts = Counter(one.question_id for one in examples)
     faults += [f"id {one!r} stands in {n} rows" for one, n in counts.items() if n > 1]
     if faults:
         raise InputError(f"{place}: {listing(faults)}")
+    if not examples:
+        raise InputError(
+            f"{place}: no row with {section} and image"
+            + (f" of split {split}" if split else "")
+            + (f"; {len(dropped)} are without" if dropped else "")
+        )
     notes = [f"{len(dropped)} rows without {section} or image are left out"] if dropped else []
     if several["rows"]:
         notes.append(f"{several['rows']} rows have several images; the first is used")
@@ -109,10 +133,32 @@ def split_of(file: Path) -> str | None:
     return next((ours for name, ours in SPLITS.items() if file.name.startswith(name)), None)
 
 
+def named_split(word: str) -> str:
+    """A row's split by our name; a name that is none of ours stays as it is."""
+    return next((ours for name, ours in SPLITS.items() if word.lower().startswith(name)), word)
+
+
+def _cell(name: str, value: Any) -> str:
+    """A cell as text; ids as the records have them, texts in a list one after the other.
+
+    Raises:
+        ValueError: something else than a text, a number or a list of texts.
+    """
+    if name in ("question_id", "subject_id", "study_id"):
+        value = known_id(value)
+    if is_missing(value):
+        return ""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return " ".join(one.strip() for one in value if one.strip())
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{name}: a text was expected, not {type(value).__name__}")
+    return str(value).strip()
+
+
 def _files(place: Path, split: str | None, section: str) -> list[Path]:
     if place.is_file():
         return [place]
-    own = place / f"{section}_section"
+    own = place / (f"{section}_section" if section != REPORT else "findings_section")
     everything = sorted((own if own.is_dir() else place).rglob("*.parquet"))
     files = [file for file in everything if split is None or split_of(file) in (None, split)]
     if not files:
@@ -128,7 +174,7 @@ def _columns(file: Path, section: str) -> dict[str, str]:
 
     try:
         schema = pq.read_schema(file)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise InputError(f"{file}: not a Parquet file ({error})") from None
     found = {
         name: next(one for one in known if one in schema.names)
@@ -140,7 +186,8 @@ def _columns(file: Path, section: str) -> dict[str, str]:
         column = next((one for one in known if one in pictures), None)
         if column:
             found[kind] = column
-    missing = [name for name in (section, "image") if name not in found]
+    sections = (section,) if section != REPORT else ("findings", "impression")
+    missing = [name for name in (*sections, "image") if name not in found]
     if missing:
         raise InputError(
             f"{file}: no column known as {' or '.join(missing)}; it has {', '.join(schema.names)}"
@@ -157,8 +204,23 @@ def _holds_images(kind: Any) -> bool:
 
 def _rows(
     file: Path, found: dict[str, str]
-) -> Iterator[tuple[int, dict[str, str], dict[str, int]]]:
-    """(row, texts by name, number of images by kind), without reading any image."""
+) -> Iterator[tuple[int, dict[str, Any], dict[str, list[str]]]]:
+    """(row, cells by name, paths of the images by kind), without reading any image.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        yield from _read(file, found)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{file}: cannot be read ({error})") from None
+
+
+def _read(
+    file: Path, found: dict[str, str]
+) -> Iterator[tuple[int, dict[str, Any], dict[str, list[str]]]]:
     import pyarrow.parquet as pq
 
     pictures = {kind: one for kind, one in found.items() if kind in ("image", "prior_image")}
@@ -174,20 +236,17 @@ def _rows(
         row = 0
         for batch in opened.iter_batches(4096, columns=[*texts.values(), *paths]):
             for cells in batch.to_pylist():
-                known = {
-                    name: str(cells[column]).strip()
-                    for name, column in texts.items()
-                    if not is_missing(cells[column])
-                }
-                images: dict[str, int] = {
-                    kind: len(packed.images_of(cells[column])) for kind, column in pictures.items()
+                known = {name: cells[column] for name, column in texts.items()}
+                images = {
+                    kind: [str(one.get("path") or "") for one in packed.images_of(cells[column])]
+                    for kind, column in pictures.items()
                 }
                 yield row, known, images
                 row += 1
 
 
 def _example(
-    identifier: str, cells: dict[str, str], images: list[str], section: str, split: str | None
+    identifier: str, cells: dict[str, Any], images: list[str], section: str, split: str | None
 ) -> Example:
     return Example.model_validate(
         {
@@ -195,7 +254,7 @@ def _example(
             "question_id": identifier,
             "image": images,
             "text": cells.get("text") or question(cells, section),
-            "reference": cells[section],
+            "reference": reference_of(cells, section),
             "subject_id": cells.get("subject_id"),
             "study_id": cells.get("study_id"),
             "view": cells.get("view"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -15,8 +16,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, writing
+from libra_bench.core.files import write_atomic
+from libra_bench.core.outputs import clear_leftovers, require_empty, sole_writer
 from libra_bench.data.mimic import LABELS_FILE, METADATA_FILE, SPLIT_FILE
+from libra_bench.data.parallel import begin_worker
 from libra_bench.data.synthetic import drawing
 from libra_bench.data.synthetic.course import Findings, first_visit, next_visit
 from libra_bench.data.synthetic.wording import INDICATIONS, findings_text, impression_text
@@ -24,6 +28,9 @@ from libra_bench.data.synthetic.wording import INDICATIONS, findings_text, impre
 VERSION = "3"
 """Raised whenever the same seed gives other bytes."""
 LATENT_FILE = "synthetic-latent.csv"
+TABLES = (SPLIT_FILE, METADATA_FILE, LABELS_FILE, LATENT_FILE)
+UNFINISHED = ".unfinished"
+"""Lies in a cohort until its last byte is written; another start begins it again."""
 SHARES = (("train", 0.65), ("validate", 0.1), ("test", 0.25))
 DAYS_BETWEEN = (2, 400)
 MOST_VISITS = 6
@@ -49,7 +56,7 @@ def synthesize(
     on_patient: Callable[[int], None] = lambda done: None,
     workers: int = 2,
 ) -> None:
-    """Write a cohort below `output`, which must be empty or absent.
+    """Write a cohort below `output`, which must be empty, absent, or left unfinished.
 
     The same seed gives the same bytes, whatever the number of workers; a patient is the same in
     a larger cohort, but for the split.
@@ -57,16 +64,36 @@ def synthesize(
     Raises:
         InputError: the folder holds something, or there are no patients to write.
     """
-    if output.exists() and any(output.iterdir()):
-        raise InputError(f"{output} is not empty")
+    unfinished = output / UNFINISHED
+    if not unfinished.is_file():
+        require_empty(output)
     if not 4 <= patients <= MOST_PATIENTS:
         raise InputError(
             f"--patients: at least 4, so that every split has one, at most {MOST_PATIENTS:,}"
         )
-    output.mkdir(parents=True, exist_ok=True)
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
+        with sole_writer(output):
+            write_atomic(unfinished, "This cohort is being written, or was interrupted.\n")
+            _clear(output)
+            _write(output, patients, seed, on_patient, workers)
+            unfinished.unlink()
+
+
+def _clear(output: Path) -> None:
+    """Take away what an interrupted start has written."""
+    shutil.rmtree(output / "files", ignore_errors=True)
+    for name in TABLES:
+        (output / name).unlink(missing_ok=True)
+    clear_leftovers(output)
+
+
+def _write(
+    output: Path, patients: int, seed: int, on_patient: Callable[[int], None], workers: int
+) -> None:
     tables = Written()
     write = partial(_write_patient, output, seed, patients)
-    with ProcessPoolExecutor(max_workers=workers) as pool:
+    with ProcessPoolExecutor(max_workers=workers, initializer=begin_worker) as pool:
         for done, part in enumerate(pool.map(write, range(patients), chunksize=8), start=1):
             tables.split += part.split
             tables.metadata += part.metadata
@@ -76,7 +103,7 @@ def synthesize(
     _write_table(output / SPLIT_FILE, tables.split)
     _write_table(output / METADATA_FILE, tables.metadata)
     _write_table(output / LABELS_FILE, tables.chexpert)
-    pd.DataFrame(tables.latent).to_csv(output / LATENT_FILE, index=False)
+    write_atomic(output / LATENT_FILE, pd.DataFrame(tables.latent).to_csv(index=False))
 
 
 def split_of(patient: int, patients: int) -> str:
@@ -295,4 +322,4 @@ def _write_table(path: Path, rows: list[dict[str, Any]]) -> None:
     # No time stamp and no name in the header: the same table gives the same bytes.
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0, filename="") as stream:
         stream.write(text.encode("utf-8"))
-    path.write_bytes(buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

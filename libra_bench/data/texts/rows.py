@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,17 @@ from libra_bench.core.fields import (
     PREDICTIONS,
     REFERENCES,
     identifier_of,
-    listed,
     plain_name,
 )
 from libra_bench.core.files import iter_jsonl, listing, parse_json, parse_line, read_bytes
 from libra_bench.core.ids import is_missing
 from libra_bench.data.rexrank import identity, image_place
+from libra_bench.data.texts.tabular import DELIMITERS, Placed, csv_rows, parquet_rows
 
 STDIN = "-"
 PARQUET = b"PAR1"
 REXRANK = "rexrank"
 """The field of a row that holds a study's own fields in ReXrank's JSON."""
-DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_NOTHING = ["", "nan", "NaN"]
 
 
 @dataclass
@@ -53,6 +52,11 @@ class Rows:
         self.places.append(place)
         self.rows.append(row)
 
+    def extend(self, placed: Placed) -> None:
+        """Rows with their places."""
+        for place, row in placed:
+            self.add(place, row)
+
 
 def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -> Rows:
     """A file's rows, its names of columns as `core.fields` writes them.
@@ -66,7 +70,7 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
     Raises:
         InputError: the file cannot be read, or holds no rows.
     """
-    content = sys.stdin.buffer.read() if str(path) == STDIN else read_bytes(path)
+    content = read_bytes(path) if path.is_file() else _piped(path)
     rows = Rows(path, sha256=hashlib.sha256(content).hexdigest())
     _fill(rows, content, role)
     if not rows.rows:
@@ -79,13 +83,19 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
     return rows
 
 
+@lru_cache(maxsize=4)
+def _piped(path: Path) -> bytes:
+    """What came through a pipe, which gives it once; the same file may be asked for twice."""
+    return sys.stdin.buffer.read() if str(path) == STDIN else read_bytes(path)
+
+
 def _fill(rows: Rows, content: bytes, role: str) -> None:
     suffix = rows.path.suffix.lower()
     if suffix == ".parquet" or content.startswith(PARQUET):
-        _parquet(rows, content)
+        rows.extend(parquet_rows(rows.path, content))
         return
     if suffix in DELIMITERS:
-        _table(rows, content, DELIMITERS[suffix])
+        rows.extend(csv_rows(rows.path, content, DELIMITERS[suffix]))
         return
     try:
         text = content.decode("utf-8-sig")
@@ -102,7 +112,7 @@ def _fill(rows: Rows, content: bytes, role: str) -> None:
         else:
             _json(rows, parse_json(rows.path, content), role)
     elif (delimiter := _delimiter(text)) is not None:
-        _table(rows, content, delimiter)
+        rows.extend(csv_rows(rows.path, content, delimiter))
     else:
         _lines(rows, text, role)
 
@@ -182,73 +192,6 @@ def _study(path: Path, place: str, key: str, row: dict[str, Any]) -> dict[str, A
 
 def _is_rexrank(row: Mapping[str, Any]) -> bool:
     return "section_findings" in row or "section_impression" in row
-
-
-def _table(rows: Rows, content: bytes, delimiter: str) -> None:
-    import pyarrow as pa
-    from pyarrow import csv as arrow
-
-    faults: list[str] = []
-
-    def uneven(row: arrow.InvalidRow) -> str:
-        faults.append(f"row {row.number}: {row.actual_columns} fields, not {row.expected_columns}")
-        return "skip"
-
-    if not content.strip():
-        return
-    try:
-        header = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").readline()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{rows.path}: not UTF-8 text (byte {error.start})") from None
-    names = [name.strip().strip('"') for name in header.split(delimiter)]
-    try:
-        table = arrow.read_csv(
-            io.BytesIO(content),
-            read_options=arrow.ReadOptions(use_threads=False),
-            parse_options=arrow.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=uneven
-            ),
-            convert_options=arrow.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                # pandas writes a missing text as nothing and an empty one as two quotes.
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-                null_values=_NOTHING,
-            ),
-        )
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{rows.path}: not a CSV table ({str(error).splitlines()[0]})") from None
-    if faults:
-        raise InputError(f"{rows.path}: {listing(faults)}")
-    _of_arrow(rows, table, first=2)
-
-
-def _parquet(rows: Rows, content: bytes) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"{rows.path}: not a Parquet table ({str(error).splitlines()[0]})"
-        ) from None
-    _of_arrow(rows, table, first=0)
-
-
-def _of_arrow(rows: Rows, table: Any, first: int) -> None:
-    import pyarrow as pa
-
-    names = table.column_names
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InputError(f"{rows.path}: several columns {listed(repeated)}")
-    try:
-        values = table.to_pylist()
-    except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{rows.path}: cannot be read ({error})") from None
-    for number, row in enumerate(values, start=first):
-        rows.add(f"row {number}", {plain_name(name): value for name, value in row.items()})
 
 
 def _rename(rows: Rows, columns: Mapping[str, str]) -> None:

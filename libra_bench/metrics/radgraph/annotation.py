@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TypedDict
 
-from libra_bench.metrics.neural import ContentCache, fingerprint
+from libra_bench.metrics.cache import ContentCache
 from libra_bench.metrics.radgraph.archive import (
     Archive,
     archive_fingerprint,
@@ -14,8 +14,12 @@ from libra_bench.metrics.radgraph.archive import (
     find_encoder,
     read_archive,
 )
-from libra_bench.metrics.radgraph.model import Model, Relation, Span
+from libra_bench.metrics.radgraph.heads import Relation, Span
+from libra_bench.metrics.radgraph.model import Model
 from libra_bench.metrics.radgraph.words import words
+from libra_bench.metrics.resources import fingerprint, using
+
+OPTION = "radgraph.archive"
 
 
 class Entity(TypedDict):
@@ -92,11 +96,13 @@ class Annotator:
 
     @cached_property
     def _archive(self) -> Archive:
-        return read_archive(self._name)
+        with using(OPTION, self._name):
+            return read_archive(self._name)
 
     @cached_property
     def _model(self) -> Model:
-        return Model(self._archive, self._encoder)
+        with using(OPTION, self._archive.path):
+            return Model(self._archive, self._encoder)
 
 
 def annotate(

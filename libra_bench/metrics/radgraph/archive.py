@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError, MissingResourceError
-from libra_bench.metrics.neural import fingerprint, load_state, model_file, model_folder
+from libra_bench.metrics.neural import load_state, refuse_broken
+from libra_bench.metrics.resources import fingerprint, model_file, model_folder
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,7 @@ class Archive:
             InputError: they cannot be read.
         """
         state: dict[str, torch.Tensor] = load_state(self.path, _open(self.path, "weights.th"))
+        refuse_broken(self.path, state)
         return state
 
 
@@ -69,8 +71,8 @@ def read_archive(name: str) -> Archive:
         InputError: it holds something else, or a model with parts that RadGraph has not.
     """
     path = find_archive(name)
-    config = json.loads(_read(path, "config.json"))
     try:
+        config = json.loads(_read(path, "config.json"))
         model, reader = config["model"], config["dataset_reader"]
         ((indexer, embedder),) = model["embedder"]["token_embedders"].items()
         unused = {part: model["loss_weights"].get(part, 0) for part in ("coref", "events")}

@@ -7,11 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.metrics.base import MeanMetric, MeansMetric, Output
 from libra_bench.metrics.cleaning import CLEANINGS
 from libra_bench.metrics.radgraph import rewards
 from libra_bench.metrics.radgraph.annotation import Annotator
+from libra_bench.metrics.resources import gaps
 from libra_bench.stats.clusters import Floats
 
 XL_ARCHIVE = "StanfordAIMI/RRG_scorers/radgraph-xl.tar.gz"
@@ -69,12 +70,12 @@ class RadGraph(MeansMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        self._annotator.check()
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(self._annotator.check)
 
     def settings(self) -> Mapping[str, str]:
         return {
-            "model": self._annotator.dataset,
+            "annotator": self._annotator.dataset,
             "weights": self._annotator.fingerprint,
             "case": "lower" if self._name is str.lower else "as written",
             "agg": "mean",
@@ -118,12 +119,12 @@ class RadGraphV1(MeanMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
-    def check(self) -> None:
-        self._annotator.check()
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(self._annotator.check)
 
     def settings(self) -> Mapping[str, str]:
         return {
-            "model": self._annotator.dataset,
+            "annotator": self._annotator.dataset,
             "weights": self._annotator.fingerprint,
             "figure": "(entity f1 + relation f1) / 2",
             "agg": "mean",

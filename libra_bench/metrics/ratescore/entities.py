@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from libra_bench.core.errors import InputError
+from libra_bench.metrics.cache import ContentCache
 from libra_bench.metrics.neural import (
-    ContentCache,
     batches_by_length,
-    fingerprint,
     load_config,
     load_model,
     load_tokenizer,
-    model_folder,
     padded,
     side_by_side,
 )
+from libra_bench.metrics.resources import fingerprint, model_folder, using
 from libra_bench.metrics.sentences.split import sentences, tokenizer_version
 
 if TYPE_CHECKING:
@@ -65,8 +65,13 @@ class Recogniser:
     @cached_property
     def kinds(self) -> set[str]:
         """All kinds of entity that the classifier knows."""
-        config = load_config(model_folder("ratescore.ner", self._name))
-        return {label[2:] for label in config.id2label.values() if label[:2] in ("B-", "I-")}
+        folder = model_folder("ratescore.ner", self._name)
+        with using("ratescore.ner", folder):
+            labels = load_config(folder).id2label.values()
+            found = {label[2:] for label in labels if label[:2] in ("B-", "I-")}
+            if not found:
+                raise InputError(f"{folder}: config.json names no label B-… or I-…")
+        return found
 
     def read(self, reports: Sequence[str]) -> list[list[Entity]]:
         """The entities of n reports, sentence by sentence."""
@@ -117,8 +122,10 @@ class Recogniser:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         folder = model_folder("ratescore.ner", self._name)
-        config = load_config(folder)
-        return load_tokenizer(folder), load_model("AutoModelForTokenClassification", folder, config)
+        with using("ratescore.ner", folder):
+            config = load_config(folder)
+            model = load_model("AutoModelForTokenClassification", folder, config)
+            return load_tokenizer(folder, config), model
 
 
 def entity_spans(tokens: Sequence[str], labels: Sequence[str]) -> list[tuple[int, int, str]]:
@@ -226,4 +233,6 @@ class Encoder:
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
         folder = model_folder("ratescore.encoder", self._name)
-        return load_tokenizer(folder), load_model("AutoModel", folder, load_config(folder))
+        with using("ratescore.encoder", folder):
+            config = load_config(folder)
+            return load_tokenizer(folder, config), load_model("AutoModel", folder, config)

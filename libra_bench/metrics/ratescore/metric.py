@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.core.names import unknown_name
 from libra_bench.metrics.base import MeanMetric, Output
+from libra_bench.metrics.cache import ContentCache
 from libra_bench.metrics.cleaning import CLEANINGS
-from libra_bench.metrics.neural import ContentCache
 from libra_bench.metrics.ratescore.entities import Encoder, Entity, Recogniser
+from libra_bench.metrics.resources import gaps
 from libra_bench.metrics.sentences import split
 
 NER = "Angelakeke/RaTE-NER-Deberta"
@@ -63,10 +64,11 @@ class RaTEScore(MeanMetric):
         self._cleaning = cleaning
         self._clean = CLEANINGS[cleaning]
 
+    def missing(self) -> list[MissingResourceError]:
+        return gaps(split.check, self._recogniser.check, self._encoder.check)
+
     def check(self) -> None:
-        split.check()
-        self._recogniser.check()
-        self._encoder.check()
+        super().check()
         unknown = self._recogniser.kinds - {kind for kind, _ in self._affinity}
         if unknown:
             raise InputError(

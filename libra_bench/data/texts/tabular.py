@@ -1,0 +1,92 @@
+"""Tables of texts, CSV, TSV and Parquet, as rows with our form of the columns' names."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from libra_bench.core.errors import InputError
+from libra_bench.core.fields import listed, plain_name
+from libra_bench.core.files import listing
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_NOTHING = ["", "nan", "NaN"]
+Placed = Iterator[tuple[str, dict[str, Any]]]
+"""(place, row): rows are counted as an editor counts the lines of a table, header included."""
+
+
+def csv_rows(path: Path, content: bytes, delimiter: str) -> Placed:
+    """Rows of a CSV table; cells may hold line breaks.
+
+    Raises:
+        InputError: no such table, rows of more or fewer cells, a column twice.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    faults: list[str] = []
+
+    def uneven(row: arrow.InvalidRow) -> str:
+        faults.append(f"row {row.number}: {row.actual_columns} fields, not {row.expected_columns}")
+        return "skip"
+
+    if not content.strip():
+        return
+    try:
+        header = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").readline()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    names = [name.strip().strip('"') for name in header.split(delimiter)]
+    try:
+        table = arrow.read_csv(
+            io.BytesIO(content),
+            read_options=arrow.ReadOptions(use_threads=False),
+            parse_options=arrow.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=uneven
+            ),
+            convert_options=arrow.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                # pandas writes a missing text as nothing and an empty one as two quotes.
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=_NOTHING,
+            ),
+        )
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
+    if faults:
+        raise InputError(f"{path}: {listing(faults)}")
+    yield from _of_arrow(path, table, first=2)
+
+
+def parquet_rows(path: Path, content: bytes) -> Placed:
+    """Rows of a Parquet table, from 0.
+
+    Raises:
+        InputError: no such table, or a column twice.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: not a Parquet table ({str(error).splitlines()[0]})") from None
+    yield from _of_arrow(path, table, first=0)
+
+
+def _of_arrow(path: Path, table: Any, first: int) -> Placed:
+    import pyarrow as pa
+
+    names = table.column_names
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InputError(f"{path}: several columns {listed(repeated)}")
+    try:
+        values = table.to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    for number, row in enumerate(values, start=first):
+        yield f"row {number}", {plain_name(name): value for name, value in row.items()}

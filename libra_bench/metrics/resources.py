@@ -1,0 +1,196 @@
+"""Finding the models of metrics, and telling those that are missing or damaged.
+
+Nothing is downloaded: a model is a folder, or a name that the Hugging Face cache already holds.
+Finding reads no weights, so that a wrong path is told before any work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from libra_bench.core.errors import InputError, MissingResourceError, cause_of
+from libra_bench.core.files import sha256_of
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model"),
+    *("spm.model", "sentencepiece.bpe.model"),
+)
+"""One of these holds the words of a tokenizer."""
+
+
+class DamagedModelError(MissingResourceError):
+    """A metric's model is here and cannot be used: what it would score is no figure.
+
+    Args:
+        option: the metric option that names it.
+        fault: what is wrong, with the file.
+    """
+
+    def __init__(self, option: str, fault: str) -> None:
+        super().__init__(
+            f"{option}: {fault}", f"a whole copy of the model, named by --metric-option {option}=…"
+        )
+
+
+@contextmanager
+def using(option: str, place: object) -> Iterator[None]:
+    """Around the loading of a model: whatever is raised over its files is told as damage.
+
+    Raises:
+        DamagedModelError: anything was raised.
+        MissingResourceError: as it was.
+    """
+    try:
+        yield
+    except MissingResourceError:
+        raise
+    except InputError as error:
+        raise DamagedModelError(option, str(error)) from error
+    except Exception as error:
+        raise DamagedModelError(option, f"{place} cannot be used ({cause_of(error)})") from error
+
+
+def gaps(*finders: Callable[[], object]) -> list[MissingResourceError]:
+    """What is missing, all together: each finder is called and may raise one."""
+    found = []
+    for finder in finders:
+        try:
+            finder()
+        except MissingResourceError as gap:
+            found.append(gap)
+    return found
+
+
+def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
+    """The folder of a model that is given as a folder or as a name of the Hugging Face hub.
+
+    Args:
+        option: the metric option that names it, for example `bertscore.model`.
+        weights: whether the folder must hold weights; else tokenizer and configuration do.
+
+    Raises:
+        MissingResourceError: there is no such folder, nothing of that name in the local Hugging
+            Face cache, or the folder is not complete.
+    """
+    mend = f"--metric-option {option}=DIR, with DIR made by: hf download {name} --local-dir DIR"
+    with using(option, name):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+                raise MissingResourceError(
+                    f"{option}: there is no folder {name}", f"--metric-option {option}=DIR"
+                )
+            folder = _cached_snapshot(name) or folder
+        else:
+            mend = f"a whole copy of the model, named by --metric-option {option}=DIR"
+        if not folder.is_dir():
+            raise MissingResourceError(
+                f"{option}: no folder {name!r}, and no model of that name in the Hugging Face "
+                "cache",
+                mend,
+            )
+        if not (folder / "config.json").is_file():
+            raise MissingResourceError(f"{option}: {folder} holds no config.json", mend)
+        if weights and not any((folder / file).is_file() for file in WEIGHT_FILES):
+            raise MissingResourceError(f"{option}: {folder} holds no weights", mend)
+        if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+            raise MissingResourceError(
+                f"{option}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)})",
+                mend,
+            )
+        for file in ("config.json", "tokenizer_config.json", *WEIGHT_FILES):
+            if file.endswith(".json") and (folder / file).is_file():
+                json_object(folder / file)
+    return folder
+
+
+def json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of a model.
+
+    Raises:
+        InputError: the file holds none.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: no JSON that can be read ({cause_of(error)})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a JSON object was expected")
+    return value
+
+
+def model_file(option: str, name: str) -> Path:
+    """A file of weights, given as a path or as `owner/repository/file` of the Hugging Face hub.
+
+    Raises:
+        MissingResourceError: neither the path nor the local Hugging Face cache holds it.
+    """
+    with using(option, name):
+        path = Path(name).expanduser()
+        if path.exists():
+            return path
+        owner, _, rest = name.partition("/")
+        repository, _, file = rest.partition("/")
+        if not file or path.is_absolute() or owner in (".", "..", "~"):
+            raise MissingResourceError(
+                f"{option}: there is no {name}", f"--metric-option {option}=FILE"
+            )
+        cached = _cached_file(f"{owner}/{repository}", file)
+        if cached is None:
+            raise MissingResourceError(
+                f"{option}: no {name} here, nor in the Hugging Face cache",
+                f"hf download {owner}/{repository} {file}, or --metric-option {option}=FILE",
+            )
+    return cached
+
+
+def _cached_file(repository: str, file: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(repository, file)
+    except HFValidationError:
+        return None
+    return Path(cached) if isinstance(cached, str) else None
+
+
+def _cached_snapshot(name: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def fingerprint(path: Path) -> str:
+    """12 hex digits over a file's bytes, or over names and bytes of a folder's own files."""
+    if path.is_file():
+        return _digest(path)[:12]
+    files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
+    listed = "".join(f"{file.name} {_digest(file)}\n" for file in files)
+    return hashlib.sha256(listed.encode()).hexdigest()[:12]
+
+
+def _digest(path: Path) -> str:
+    state = path.stat()
+    return _digest_of_state(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest_of_state(path: Path, size: int, changed: int) -> str:
+    return sha256_of(path)

@@ -125,7 +125,7 @@ def both_rules(before: list[np.ndarray], now: list[np.ndarray], seed: int, alpha
     count = len(before[0])
     ids = [f"{row:05d}" for row in range(count)]
     pairs = [Pair(*three) for three in zip(metrics, before, now, strict=True)]
-    figures, _ = judge(
+    figures, _, _ = judge(
         pairs,
         by_patient(ids, ids),
         {WHOLE: np.ones(count, dtype=bool)},
@@ -277,8 +277,8 @@ def page(record: dict) -> str:
         "",
         f"{record['pairs']:,} pairs of equal runs in each row, on studies drawn anew for each "
         "pair. The system draws each answer from six that are equally likely; it does so again in "
-        f"a share of the studies (*changing*). At most {percent(record['alpha'])} may be alarms; of "
-        f"{record['pairs']:,} pairs, chance adds up to "
+        f"a share of the studies (*changing*). At most {percent(record['alpha'])} may be alarms; "
+        f"of {record['pairs']:,} pairs, chance adds up to "
         f"{percent(2 * (record['alpha'] * (1 - record['alpha']) / record['pairs']) ** 0.5)}.",
         "",
         "| studies | changing | alarms, new rule | alarms, old rule |",
@@ -312,9 +312,10 @@ def page(record: dict) -> str:
         )
     lines += [
         "",
-        "Where no figure falls, there is no alarm to raise: sides that are flipped in texts of "
-        "other patients are as often right as before, and n-gram scores hardly see a negation. "
-        "A gate on such faults needs metrics that read findings (`radgraph`, `chexbert`).",
+        "Where no figure falls, there is no alarm to raise: in texts that were retrieved from "
+        "other patients, sides and words of change are as often right after the fault as before. "
+        "The wording falls long before the findings are wrong and the other way round; a gate on "
+        "findings needs metrics that read them (`radgraph`, `chexbert`).",
     ]
     return "\n".join(lines) + "\n"
 

@@ -86,11 +86,12 @@ def judge_run(
         clusters = replace(clusters, labels=labels)
     rows, notes = _groups(run, settings.by)
     tested, told = quality_checks(before, now, clusters, settings)
-    figures, checks = judge(pairs, clusters, rows, judged, margins, tested, settings)
+    figures, checks, absent = judge(pairs, clusters, rows, judged, margins, tested, settings)
     figures = [_named(one, pairs, rows, now.ids) for one in figures]
     figures += [_lost_figure(name, before, now) for name in lost]
     if new:
         notes.append(f"not gated, for the baseline does not have them: {', '.join(new)}")
+    unscored += absent
     if unscored:
         notes.append(f"not gated, for the baseline has no value: {', '.join(unscored)}")
     if clusters.unknown:

@@ -84,7 +84,7 @@ def judge(
     margins: Mapping[str, float],
     tested: Sequence[Tested],
     settings: GateSettings,
-) -> tuple[list[Judgement], list[Judgement]]:
+) -> tuple[list[Judgement], list[Judgement], list[str]]:
     """Judge every gated score in every group, and the quality checks.
 
     Args:
@@ -93,7 +93,7 @@ def judge(
         tested: quality checks with p-values of their own.
 
     Returns:
-        Figures, checks.
+        Figures, checks, and the names of what has no value in the baseline and cannot gate.
 
     Raises:
         InputError: fewer than two patients, or too few trials for so many tests.
@@ -103,6 +103,8 @@ def judge(
         for group, rows in groups.items()
         for name, pair, change in _changes(pairs, clusters, rows, group, gated, margins, settings)
     ]
+    absent = [_label(name, group) for name, _, group, _, one in found if math.isnan(one.first)]
+    found = [one for one in found if not math.isnan(one[-1].first)]
     raw = [math.nan if one.p is None else one.p for one in tested]
     _refuse_few_trials(len(found), sum(one.p is not None for one in tested), settings)
     worse, better = (
@@ -117,7 +119,11 @@ def judge(
         one.judgement(p, settings.alpha)
         for one, p in zip(tested, corrected(raw, 1 - FIGURES), strict=True)
     ]
-    return figures, checks
+    return figures, checks, absent
+
+
+def _label(name: str, group: str) -> str:
+    return name if group == WHOLE else f"{name}@{group}"
 
 
 def corrected(p_values: Sequence[float], part: float) -> list[float]:
@@ -200,7 +206,7 @@ def _figure(
     falls = side * change.difference < 0
     whole = group == WHOLE
     judged = Judgement(
-        name=name if whole else f"{name}@{group}",
+        name=_label(name, group),
         title=output.title if whole else f"{output.title} ({group})",
         verdict="undecided",
         baseline=change.first,
@@ -223,6 +229,8 @@ def _figure(
 
 def _decided(judged: Judgement, p_values: Sequence[float], alpha: float) -> Judgement:
     assert judged.difference is not None and judged.low is not None and judged.high is not None
+    if math.isnan(judged.difference):
+        return replace(judged, verdict="worse", reason="the baseline has a value, and the run none")
     margin = f" by more than the margin of {judged.margin:g}" if judged.margin else ""
     fall = f"{judged.difference:+.2f} ({judged.low:+.2f} to {judged.high:+.2f})"
     if p_values[0] <= alpha:

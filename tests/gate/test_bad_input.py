@@ -171,6 +171,20 @@ def test_a_group_that_is_too_small_does_not_gate(tmp_path: Path, texts: tuple) -
     assert {one.group for one in outcome.figures} == {None, "view=PA"}
 
 
+def test_a_score_without_a_value_in_a_group_does_not_gate(tmp_path: Path) -> None:
+    """Temporal F1 over reports with a prior image: a group without any has no such score."""
+    texts = cohort(24)
+    run = make_run(
+        tmp_path / "run",
+        *texts,
+        metrics=("temporal_f1",),
+        fields=lambda n: {"image": ["a.png", "b.png"] if n % 2 else ["a.png"]},
+    )
+    outcome = check_run(run, run, GateSettings(trials=1000, by=("has_prior",)))
+    assert outcome.verdict == "same"
+    assert all(one.difference == 0 for one in outcome.figures)
+
+
 def test_an_unfinished_run_is_refused(run: Path, saved: Path, tmp_path: Path) -> None:
     import shutil
 

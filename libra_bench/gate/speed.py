@@ -2,7 +2,8 @@
 
 Times are in units of the calibration loop that ran beside each repetition. A run is slower where
 its ratio lies above 1 + the threshold by more than the repetitions' own noise: Welch's t test on
-the logarithms, at half of alpha because memory is the other test.
+the logarithms, at half of alpha because memory is the other test. Times that other work disturbed
+(`Record.disturbed`) decide nothing.
 """
 
 from __future__ import annotations
@@ -140,6 +141,9 @@ def _time(before: Record, now: Record, settings: GateSettings) -> Judgement:
         verdict = "better"
     elif 1 / (1 + threshold) <= low and high <= 1 + threshold:
         verdict = "same"
+    disturbed = before.disturbed or now.disturbed
+    if disturbed and verdict != "same":
+        verdict = "undecided"
     shown = f"{ratio.value:.2f} times the baseline's time ({low:.2f} to {high:.2f})"
     return Judgement(
         name="time",
@@ -155,7 +159,11 @@ def _time(before: Record, now: Record, settings: GateSettings) -> Judgement:
         margin=threshold,
         higher_is_better=False,
         n=len(now.seconds),
-        reason="" if verdict == "same" else shown,
+        reason=""
+        if verdict == "same"
+        else f"{shown}, with other work on the machine: measure again"
+        if disturbed
+        else shown,
     )
 
 

@@ -55,6 +55,10 @@ def test_ratios(tmp_path: Path) -> None:
         "faster": ({"factor": 0.7}, "better"),
         "near": ({"factor": 1.1}, "undecided"),
         "new code": ({"versions": {"libra_bench": "2", "torch": "2"}}, "same"),
+        "load": (
+            {"factor": 2.0, "facts": {"threads": 1, "load_average": 9.0, "cpus": 2}},
+            "undecided",
+        ),
         "one jump": ({"seconds": [1.0, 1.0, 1.0, 1.0, 3.0]}, "undecided"),
     }
     for name, (changes, expected) in cases.items():

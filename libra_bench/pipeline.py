@@ -98,12 +98,13 @@ def evaluate(
     Whatever else goes wrong is raised as it is, and the folder says `failed` and why.
     """
     watch = observer or Silence()
-    settings.scoring.check()
+    unscored = settings.scoring.check()
     RunFolder.check_output(path, resume=resume)
     settings.system.check()
     with watch.step("reading the data"):
         cohort = _cohort(settings)
-    for note in cohort.notes:
+    # What is scored unasked may be missing: the end tells. Whoever named it is told at once.
+    for note in [*cohort.notes, *(unscored if settings.scoring.metrics else ())]:
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
@@ -120,12 +121,9 @@ def evaluate(
     arguments = _plain(asdict(settings))
     resolved = _resolved(settings, cohort, system)
     begin = RunFolder.reopen if resume else RunFolder.create
-    RunFolder.check_output(path, resume=resume)
     private_folder(path)
     with sole_writer(path):
-        # A start that is refused leaves the folder as it was.
-        RunFolder(path).require_examples(cohort.examples)
-        folder = begin(path, arguments=arguments, resolved=resolved)
+        folder = begin(path, arguments=arguments, resolved=resolved, examples=cohort.examples)
         with _accounted(folder):
             folder.write_examples(cohort.examples, cohort.sources)
             folder.write_dropped((one.id, one.reason) for one in cohort.dropped)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from concurrent.futures import BrokenExecutor
 from typing import Annotated, Any
 
 import typer
@@ -51,6 +52,9 @@ class Program(TyperGroup):
             raise typer.Exit(EXIT_INPUT) from None
         except LibraBenchError as error:
             complain(str(error))
+            raise typer.Exit(EXIT_FAILED) from None
+        except BrokenExecutor as error:
+            complain(f"a worker process was ended from outside; out of memory? ({error})")
             raise typer.Exit(EXIT_FAILED) from None
         except OSError as error:
             complain(_environment(error))

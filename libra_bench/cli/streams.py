@@ -28,9 +28,8 @@ def prepare() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="nearest")
         setattr(sys, name, _Patient(stream, name))
-    # Nobody is asked: what a package would ask for (to run a checkpoint's code) is refused. The
-    # descriptor stays, so that data can be piped in by its name.
-    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  # for the whole process
+    if sys.stdin is not None:
+        sys.stdin = _Unasked(sys.stdin)  # type: ignore[assignment]
     warnings.formatwarning = _one_line  # type: ignore[assignment]
     logging.setLogRecordFactory(_Record)
 
@@ -72,6 +71,25 @@ class _Patient:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
+
+
+class _Unasked:
+    """Standard input as data (`--predictions -`), and never as an answer to a question.
+
+    What a package would ask for, to run a checkpoint's code say, is thereby refused.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        return False
+
+    def readline(self, size: int = -1) -> str:
+        return ""
 
 
 class _Record(logging.LogRecord):

@@ -64,7 +64,10 @@ def check_folder(
     """
     if path.exists() or path.is_symlink():
         if not path.is_dir():
-            raise InputError(f"{option} {path}: {kind_of(path) or 'a file'}, not a folder")
+            raise InputError(
+                f"{option} {path}: a folder was expected, and this is {kind_of(path) or 'a file'}; "
+                f"another {option} keeps it"
+            )
         if not os.access(path, os.W_OK | os.X_OK):
             raise InputError(f"{option} {path}: the folder cannot be written")
     _refuse_inputs(path, option, inputs)

@@ -25,7 +25,7 @@ def kind_of(path: Path) -> str | None:
     """
     try:
         mode = path.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
@@ -41,4 +41,4 @@ def refuse_special(path: Path, option: str = "") -> None:
     kind = kind_of(path)
     if kind is not None:
         named = f"{option} {path}".strip()
-        raise InputError(f"{named}: {kind}, not a file; only a file can be written or replaced")
+        raise InputError(f"{named}: a file was expected, and this is {kind}")

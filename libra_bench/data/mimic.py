@@ -20,6 +20,7 @@ from libra_bench.data.reporting import absent, reference_of
 from libra_bench.data.reports import decode
 from libra_bench.data.sections import is_special, parse
 from libra_bench.data.tables import read_images, read_normal
+from libra_bench.data.trees import inside, read_member
 
 SPLIT_FILE = "mimic-cxr-2.0.0-split.csv.gz"
 METADATA_FILE = "mimic-cxr-2.0.0-metadata.csv.gz"
@@ -195,13 +196,19 @@ def report_reader(place: Path) -> ReadReport:
     if not packed.is_file():
         if not place.is_dir():
             raise InputError(f"{place}: neither a folder with reports nor {REPORTS_FILE}")
-        return lambda name: (place / name).read_bytes() if (place / name).is_file() else None
+        return lambda name: _report_in(place, name)
     try:
         archive = zipfile.ZipFile(packed)
     except zipfile.BadZipFile as error:
         raise InputError(f"{packed}: not a zip archive ({error})") from None
-    names = set(archive.namelist())
-    return lambda name: archive.read(name) if name in names else None
+    members = {member.filename: member for member in archive.infolist()}
+    return lambda name: read_member(archive, members[name]) if name in members else None
+
+
+def _report_in(place: Path, name: str) -> bytes | None:
+    """A report below a folder; `files` may be a link to another disk, a report may not."""
+    file = place / name
+    return inside(file, place).read_bytes() if file.exists() else None
 
 
 def _table_file(root: Path, name: str) -> Path:
@@ -216,10 +223,10 @@ def _sections(row: dict[str, Any], choice: Choice, read: ReadReport) -> dict[str
     if choice.drop_special and is_special(f"s{study}"):
         return "one of the 54 studies that the published table of sections leaves out"
     name = f"files/p{subject[:2]}/p{subject}/s{study}.txt"
-    content = read(name)
-    if content is None:
-        return f"no report {name}"
     try:
+        content = read(name)
+        if content is None:
+            return f"no report {name}"
         sections = parse(decode(content, name))
     except InputError as error:
         return str(error)

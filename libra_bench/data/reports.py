@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -22,6 +18,7 @@ from libra_bench.core.files import listing, temporary_name
 from libra_bench.core.special import refuse_special
 from libra_bench.data.parallel import batches, begin_worker, default_workers, in_order
 from libra_bench.data.sections import SECTIONS, is_special, parse, parse_special
+from libra_bench.data.trees import files_of
 
 REPORT_NAME = re.compile(r"(?:^|/)(s\d+)\.txt$")
 BATCH = 256
@@ -61,16 +58,10 @@ def reports_in(place: Path) -> Iterator[Report]:
     Raises:
         InputError: no such place, or a broken archive.
     """
-    if place.is_dir():
-        yield from _in_folder(place)
-        return
-    try:
-        if zipfile.is_zipfile(place):
-            yield from _in_zip(place)
-        else:
-            yield from _in_tar(place)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{place}: neither a folder nor an archive ({error})") from None
+    for name, where, content in files_of(place, lambda name: bool(REPORT_NAME.search(name))):
+        found = REPORT_NAME.search(name)
+        assert found is not None
+        yield Report(found[1], where, content)
 
 
 def read_reports(place: Path) -> Iterator[tuple[str, str]]:
@@ -184,32 +175,3 @@ def _table_part(reports: list[Report], keep_special: bool) -> _Part:
 def _text(report: Report) -> str:
     content = report.content
     return decode(content if isinstance(content, bytes) else content.read_bytes(), report.where)
-
-
-def _in_folder(folder: Path) -> Iterator[Report]:
-    with os.scandir(folder) as entries:
-        found = sorted((entry.name, entry.is_dir()) for entry in entries)
-    for name, is_folder in found:
-        path = folder / name
-        if is_folder:
-            yield from _in_folder(path)
-        elif match := REPORT_NAME.search(name):
-            yield Report(match[1], str(path), path)
-
-
-def _in_zip(place: Path) -> Iterator[Report]:
-    with zipfile.ZipFile(place) as archive:
-        for name in archive.namelist():
-            if match := REPORT_NAME.search(name):
-                yield Report(match[1], f"{place}: {name}", archive.read(name))
-
-
-def _in_tar(place: Path) -> Iterator[Report]:
-    with tarfile.open(place, "r|*") as archive:
-        for member in archive:
-            match = REPORT_NAME.search(member.name)
-            stream = archive.extractfile(member) if match else None
-            if match and stream:
-                yield Report(match[1], f"{place}: {member.name}", stream.read())
-            # tarfile remembers every member it has passed.
-            archive.members.clear()  # type: ignore[attr-defined]

@@ -21,6 +21,7 @@ from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
 from libra_bench.model.loading import LoadedModel, load_model, resolve_device
 from libra_bench.model.processor import Padding
+from libra_bench.model.questions import question_of
 
 if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
@@ -58,7 +59,6 @@ class LibraSystem:
     ) -> None:
         self._loaded = loaded
         self._root = image_root
-        self._decoding = decoding
         self._padding: Padding = "mean" if loaded.config.pad else "none"
         self._generate = import_module(f"libra_bench.generation.engines.{engine}").generate
         self._engine = engine
@@ -70,7 +70,8 @@ class LibraSystem:
         self.model_id = loaded.model_id
         self.trained = loaded.trained
         facts = loaded.describe()
-        decoding = replace(decoding, dtype=facts["dtype"])
+        self._published_dtype = decoding.dtype
+        self._decoding = decoding = replace(decoding, dtype=facts["dtype"])
         self.metadata: dict[str, Any] = {
             "protocol": decoding.name,
             "decoding": decoding.signature(),
@@ -102,7 +103,11 @@ class LibraSystem:
 
     def describe(self) -> dict[str, Any]:
         """Facts for the manifest."""
-        return {"kind": "model", **self._loaded.describe(), **self.metadata, "engine": self._engine}
+        facts = {"kind": "model", **self._loaded.describe(), **self.metadata}
+        if self._published_dtype not in ("auto", self._decoding.dtype):
+            # A CPU computes in float32, and whoever asks may choose.
+            facts["published_dtype"] = self._published_dtype
+        return {**facts, "engine": self._engine}
 
     def check(self, examples: Sequence[Example]) -> None:
         """Refuse a cohort of which no image can be found, and prompts that are too long.
@@ -131,7 +136,7 @@ class LibraSystem:
         faults = []
         for example in examples:
             try:
-                self._loaded.prompt_ids(example.text)
+                self._loaded.prompt_ids(self._question(example))
             except StudyError:
                 continue  # It fails by itself when its turn comes.
             except InputError as error:
@@ -191,7 +196,7 @@ class LibraSystem:
             return failed(example, self, error)
         return Prediction(
             question_id=example.question_id,
-            prompt=example.text,
+            prompt=self._question(example),
             text=text,
             model_id=self.model_id,
             reference=example.reference or None,
@@ -206,7 +211,10 @@ class LibraSystem:
         Raises:
             InputError: an image that is not there.
         """
-        return [example.text, *dict.fromkeys(self._paths(example))]
+        return [self._question(example), *dict.fromkeys(self._paths(example))]
+
+    def _question(self, example: Example) -> str:
+        return question_of(example, self._loaded.conversation.name)
 
     def _paths(self, example: Example) -> list[Path]:
         if not example.image:
@@ -233,7 +241,7 @@ class LibraSystem:
                 raise StudyError(f"{name}: its pixel values are not finite")
         study = Study(
             key=example.question_id,
-            prompt_ids=self._loaded.prompt_ids(example.text),
+            prompt_ids=self._loaded.prompt_ids(self._question(example)),
             current=pixels[0],
             prior=pixels[1] if len(pixels) > 1 else None,
         )
@@ -246,9 +254,4 @@ def _dtype(settings: SystemSettings, decoding: Decoding) -> str:
         return settings.dtype
     if resolve_device(settings.device).type != "cpu":
         return decoding.dtype
-    warnings.warn(
-        f"protocol {decoding.name} was published in {decoding.dtype}; on a CPU the model computes "
-        "in float32, and the signature says so",
-        stacklevel=2,
-    )
     return "auto"

@@ -80,7 +80,7 @@ class BertScore(MeanMetric):
 
     def settings(self) -> Mapping[str, str]:
         return {
-            "model": self._model.rstrip("/").rpartition("/")[2],
+            "encoder": self._model.rstrip("/").rpartition("/")[2],
             "weights": self._fingerprint,
             "layer": str(self._layer),
             "idf": "yes" if self._idf else "no",

@@ -19,7 +19,7 @@ from libra_bench.model.ends import EndTokens, end_tokens
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.lora import PREFIX, adapter_file, merge_adapter
 from libra_bench.model.parts import part_hashes
-from libra_bench.model.places import find_checkpoint, find_parts, find_tower
+from libra_bench.model.places import find_checkpoint, find_parts, find_tower, require_base
 from libra_bench.model.processor import ImageProcessor
 from libra_bench.model.tokenizer import Tokenizer, encode_with_image, load_tokenizer
 from libra_bench.model.vocabulary import (
@@ -133,6 +133,7 @@ def load_model(
     like = entry or zoo.published_as(folder.resolve().name)
     mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
     chosen = conversation(mode)
+    require_base(folder, model_base)
     tower = find_tower(config, folder, model_base, vision_tower)
     texts = model_base or folder
     tokenizer = load_tokenizer(texts, config.model_type, training=training)
@@ -146,6 +147,7 @@ def load_model(
         state, files = _read_state(folder, model_base)
         model = assemble(config, state, tower, folder)
         if adapter_file(folder) is not None:
+            model = model.to(kind)  # The published code merges in the type that it runs in.
             merge_adapter(model.language_model, folder)
     _refuse_other_pixels(model, processor, tower)
     fit_vocabulary(model, tokenizer, made_up, texts, cut=not training, grow=not random_weights)
@@ -162,7 +164,7 @@ def load_model(
         trained=config.trained and not random_weights,
         weights_sha256=fingerprint(files) if files else "random",
         eos_token_ids=end_tokens(model.language_model, tokenizer, chosen, texts),
-        parts=part_hashes(folder, model_base, tower),
+        parts=part_hashes(folder, model_base, tower, config.tower_checkpoint),
     )
 
 
@@ -212,8 +214,7 @@ def _read_state(folder: Path, base: Path | None) -> tuple[dict[str, Tensor], lis
         if base is not None:
             raise InputError(f"{folder}: neither an adapter nor a connector to put on {base}")
         return read_folder(folder), weight_files(folder)
-    if base is None:
-        raise InputError(f"{folder}: an adapter; name the model it belongs to by --model-base")
+    assert base is not None
     state = read_folder(base)
     partial = [path for path in (adapter, extra, connector) if path and path.is_file()]
     for path in (connector, extra):

@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from libra_bench.core.errors import InputError, MissingResourceError
@@ -46,9 +47,10 @@ def merge_adapter(language_model: Any, folder: Path) -> None:
     assert path is not None
     saved = _read(folder, path)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             # What is missing or left over is listed below.
             warnings.simplefilter("ignore")
+            torch.manual_seed(0)  # PiSSA's fast form draws numbers.
             config = LoraConfig.from_pretrained(str(folder))
             wrapped = PeftModel.from_pretrained(
                 language_model, str(folder), config=config, torch_device="cpu"

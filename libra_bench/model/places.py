@@ -7,6 +7,7 @@ from pathlib import Path
 from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.model import open_clip, zoo
 from libra_bench.model.configuration import LibraConfig, read_config
+from libra_bench.model.lora import adapter_file
 
 TOWER_FOLDER = "vision_tower"
 """Where this package's own checkpoints keep the settings of a tower whose weights they hold."""
@@ -24,6 +25,7 @@ def find_parts(
         MissingResourceError: weights that are not on this machine.
     """
     folder, _ = find_checkpoint(name)
+    require_base(folder, model_base)
     return folder, find_tower(read_config(folder), folder, model_base, vision_tower)
 
 
@@ -63,6 +65,16 @@ def require(entry: zoo.ZooEntry) -> None:
         raise MissingResourceError(
             " and ".join(gap.what for gap in gaps), " and ".join(gap.mend for gap in gaps)
         )
+
+
+def require_base(folder: Path, model_base: Path | None) -> None:
+    """Refuse an adapter without the model under it, before anything else is looked for.
+
+    Raises:
+        InputError: as it says.
+    """
+    if adapter_file(folder) is not None and model_base is None:
+        raise InputError(f"{folder}: an adapter; name the model it belongs to by --model-base")
 
 
 def find_checkpoint(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:

@@ -111,9 +111,10 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "llava-rad",
             "model",
-            "LLaVA-Rad in Libra's form: BiomedCLIP (adapted), MLP, Vicuna-7B",
+            "LLaVA-Rad in Libra's form: BiomedCLIP-CXR at 518 px, MLP, Vicuna-7B",
             hub_id="X-iZhang/libra-llava-rad",
-            tower="microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+            # BiomedCLIP-CXR lies in the model's own page.
+            tower="X-iZhang/libra-llava-rad",
             conv_mode="v1",
             parameters=6.8,
             licence="see page",
@@ -121,8 +122,8 @@ ZOO: dict[str, ZooEntry] = {
         ZooEntry(
             "maira-2",
             "model",
-            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; its questions end "
-            "with 'INDICATION: … TECHNIQUE: … COMPARISON: …', each 'None.' where unknown",
+            "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; asked in its own "
+            "form, with indication, technique and comparison",
             hub_id="X-iZhang/libra-maira-2",
             # Its page says "RAD-DINO (adapted)"; that the tower's own page is this one is a guess.
             tower="microsoft/rad-dino-maira-2",

@@ -51,13 +51,19 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, *, arguments: dict[str, Any], resolved: dict[str, Any]
+        cls,
+        path: Path,
+        *,
+        arguments: dict[str, Any],
+        resolved: dict[str, Any],
+        examples: list[Example] | None = None,
     ) -> RunFolder:
         """Begin a run in a new or empty folder.
 
         Args:
             arguments: as the user gave them.
             resolved: what they came to.
+            examples: those of the run, which `write_examples` will store.
 
         Raises:
             InputError: the folder holds something already.
@@ -114,12 +120,18 @@ class RunFolder:
 
     @classmethod
     def reopen(
-        cls, path: Path, *, arguments: dict[str, Any], resolved: dict[str, Any]
+        cls,
+        path: Path,
+        *,
+        arguments: dict[str, Any],
+        resolved: dict[str, Any],
+        examples: list[Example] | None = None,
     ) -> RunFolder:
         """Continue a run, or begin it where there is none yet.
 
         Raises:
-            InputError: the run was begun with settings that give other figures; each is named.
+            InputError: the run was begun with settings that give other figures, each of which is
+                named, or with other examples; nothing was changed.
         """
         if not (path / "manifest.json").is_file():
             return cls.create(path, arguments=arguments, resolved=resolved)
@@ -135,6 +147,8 @@ class RunFolder:
                 f"{path}: holds a run with other settings ({'; '.join(differing)}); "
                 "choose another --output"
             )
+        if examples is not None:
+            folder.require_examples(examples)
         manifest, start = folder.manifest(), _start(arguments)
         # What was said of the first start alone counts for the folder no more; `starts` keeps it.
         first = {name: manifest.get(name) for name in start}

@@ -63,11 +63,15 @@ class ScoringSettings:
         names = list(self.metrics) if self.metrics else registry.core(self.profile)
         return registry.create_all(names, self.profile, self.options)
 
-    def check(self) -> None:
+    def check(self) -> list[str]:
         """Refuse what cannot be used before any work starts.
 
+        Returns:
+            Metrics that will not be scored, each with all that it lacks.
+
         Raises:
-            InputError: unknown names or options, or numbers out of range.
+            InputError: unknown names or options, numbers out of range, or a metric that lacks
+                something though the user said by an option where its files are.
         """
         faults = [
             message
@@ -80,7 +84,19 @@ class ScoringSettings:
         ]
         if faults:
             raise InputError("; ".join(faults))
-        self.create()
+        notes = []
+        for metric in self.create():
+            gaps = metric.missing()
+            if not gaps:
+                continue
+            lacks = "; ".join(dict.fromkeys(gap.what for gap in gaps))
+            if self.options.get(metric.name):
+                faults.append(f"{metric.name}, for which --metric-option names files: {lacks}")
+            mend = "; ".join(dict.fromkeys(gap.mend for gap in gaps))
+            notes.append(f"{metric.name} will not be scored: {lacks}. To mend it: {mend}")
+        if faults:
+            raise InputError("\n".join(faults))
+        return notes
 
 
 def score_run(

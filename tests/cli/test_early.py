@@ -176,3 +176,11 @@ def test_training_looks_at_its_files_first() -> None:
     told = refused(*options, "--image-root", ".", "--output", "t")
     assert "none of the 900 conversations has its images there" in told
     assert len(told) < 200 and not Path("t").exists()
+
+
+def test_a_metric_whose_files_are_named_and_not_there() -> None:
+    option = ("--metric-option", "radgraph.archive=nowhere", "--metrics", "radgraph")
+    told = refused("run", *option, "--output", "r")
+    assert "radgraph, for which --metric-option names files" in told and "nowhere" in told
+    Path("p.jsonl").write_text('{"question_id": 1, "prediction": "a", "reference": "b"}\n')
+    assert "nowhere" in refused("score", "--predictions", "p.jsonl", *option)

@@ -110,7 +110,7 @@ def test_the_cohort_figure_is_the_mean_without_weights(encoder: str) -> None:
 def test_the_signature_tells_the_weights_apart(encoder: str, tmp_path: Path) -> None:
     other = str(write_encoder(tmp_path / "encoder", seed=1))
     one, two = BertScore(model=encoder).signature(4), BertScore(model=other).signature(4)
-    assert one.startswith("metric:bertscore|version:1|model:encoder|weights:")
+    assert one.startswith("metric:bertscore|version:1|encoder:encoder|weights:")
     assert one != two
 
 

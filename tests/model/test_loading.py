@@ -203,3 +203,130 @@ def test_a_wrong_width_says_both_shapes(tiny: Path) -> None:
     change(tiny, hidden_size=hidden // 2)
     with pytest.raises(InputError, match=rf"{hidden}.* in the file, .*{hidden // 2}.* expected"):
         load_model(tiny)
+
+
+def test_a_whole_file_goes_before_an_index_that_was_left_over(tiny: Path) -> None:
+    whole = load_model(tiny).model.state_dict()
+    old = {name: one * 0 for name, one in load_file(tiny / "model.safetensors").items()}
+    save_file(old, tiny / "model-00001-of-00001.safetensors")
+    table = dict.fromkeys(old, "model-00001-of-00001.safetensors")
+    (tiny / "model.safetensors.index.json").write_text(json.dumps({"weight_map": table}))
+    again = load_model(tiny).model.state_dict()
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"weight_map": {"a": "../elsewhere.safetensors"}}, "must lie in its own folder"),
+        ({"weight_map": {"a": "/etc/passwd"}}, "must lie in its own folder"),
+        ({"weight_map": {"a": ".."}}, "must lie in its own folder"),
+        ({"weight_map": {"a": 3}}, "no weight_map of tensors"),
+        ({"weight_map": []}, "no weight_map of tensors"),
+        ([], "no weight_map of tensors"),
+    ],
+)
+def test_an_index_names_shards_in_its_own_folder(tiny: Path, table: object, message: str) -> None:
+    (tiny / "model.safetensors").unlink()
+    (tiny / "model.safetensors.index.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match=message):
+        load_model(tiny)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda one: one * float("nan"), r"lm_head\.weight has \d+ of \d+ values that are not fin"),
+        (lambda one: one.index_fill(0, torch.tensor([5]), float("inf")), "not finite"),
+        (lambda one: one.to(torch.int64), "lm_head.weight holds int64, not weights"),
+        (lambda one: one[:, :-1].clone(), "wrong shape: lm_head.weight"),
+    ],
+)
+def test_damaged_weights_are_named_at_loading(tiny: Path, damage: object, message: str) -> None:
+    state = load_file(tiny / "model.safetensors")
+    state["lm_head.weight"] = damage(state["lm_head.weight"])  # type: ignore[operator]
+    save_file(state, tiny / "model.safetensors")
+    with pytest.raises(InputError, match=message):
+        load_model(tiny)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", "{"),
+        ("config.json", '{"model_type": ["libra"]}'),
+        ("vision_tower/config.json", '{"model_type": "dinov2", "hidden_size": "wide"}'),
+        ("vision_tower/config.json", '{"model_type": "no-such-tower"}'),
+        ("vision_tower/config.json", '{"model_type": "llama"}'),
+        ("vision_tower/preprocessor_config.json", '{"size": -3}'),
+        ("vision_tower/preprocessor_config.json", "[1]"),
+        ("tokenizer_config.json", '{"added_tokens_decoder": {"x": {}}}'),
+        ("tokenizer_config.json", '{"eos_token": null, "added_tokens_decoder": {}}'),
+        ("tokenizer_config.json", "3"),
+        ("generation_config.json", '{"eos_token_id": "</s>"}'),
+    ],
+)
+def test_damaged_settings_are_named(tiny: Path, file: str, content: str) -> None:
+    (tiny / file).write_text(content)
+    with pytest.raises(InputError) as caught:
+        load_model(tiny)
+    assert str(tiny) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("vocab_size", 7),
+        ("hidden_size", 64),
+        ("hidden_size", 0),
+        ("num_hidden_layers", 10**6),
+        ("num_attention_heads", None),
+        ("intermediate_size", 10**12),
+        ("hidden_act", "no-such-function"),
+        ("rope_scaling", {"rope_type": "spiral"}),
+        ("mm_vision_select_layer", "last"),
+    ],
+)
+def test_configurations_that_do_not_fit_their_weights(
+    tiny: Path, field: str, value: object
+) -> None:
+    change(tiny, **{field: value})
+    with pytest.raises(InputError):
+        load_model(tiny)
+
+
+def test_a_vocabulary_smaller_than_the_tokenizer_is_refused(tiny: Path) -> None:
+    state = load_file(tiny / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        state[name] = state[name][:1000].clone()
+    save_file(state, tiny / "model.safetensors")
+    change(tiny, vocab_size=1000)
+    with pytest.raises(InputError, match="has 1024 tokens, its vocabulary 1000 rows"):
+        load_model(tiny)
+
+
+def test_rows_beyond_the_tokenizer_are_cut_and_missing_ones_are_the_mean(tiny: Path) -> None:
+    state = load_file(tiny / "model.safetensors")
+    table = state["model.embed_tokens.weight"]
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        state[name] = torch.cat([state[name], torch.full_like(state[name][:8], 50.0)])
+    save_file(state, tiny / "model.safetensors")
+    change(tiny, vocab_size=1032)
+    language = load_model(tiny, dtype="float32").model.language_model
+    assert language.get_input_embeddings().weight.shape[0] == 1024
+    assert language.get_output_embeddings().weight.shape[0] == language.config.vocab_size == 1024
+    # The published trainer leaves them as they are.
+    assert load_model(tiny, training=True).model.language_model.config.vocab_size == 1032
+    # `<im_start>` and `<im_end>` are added on loading, each with a row of its own.
+    shutil.copy(TINY / "model.safetensors", tiny)
+    change(tiny, vocab_size=1024, mm_use_im_start_end=True)
+    loaded = load_model(tiny, dtype="float32")
+    rows = loaded.model.language_model.get_input_embeddings().weight
+    assert len(loaded.tokenizer) == len(rows) == 1026
+    torch.testing.assert_close(rows[-1], table.float().mean(0), atol=1e-3, rtol=0)
+
+
+def test_a_template_that_the_model_does_not_have_is_refused(tiny: Path) -> None:
+    with pytest.raises(InputError, match=r"'qwen' does not fit .* no <\|im_start\|>"):
+        load_model(tiny, conv_mode="qwen")

@@ -36,6 +36,36 @@ def test_an_answer_and_its_end_are_learned_and_nothing_before(
     assert len(text) <= len(ANSWER) + 3
 
 
-def test_styles_that_were_not_read_are_refused(tokenizer: Tokenizer) -> None:
-    with pytest.raises(InputError, match="cannot be trained with"):
-        supervised("Describe.", ANSWER, conversation("qwen"), tokenizer)
+def test_plain_learns_the_answer_after_the_image_alone(tokenizer: Tokenizer) -> None:
+    ids, labels = supervised("Describe.", ANSWER, conversation("plain"), tokenizer)
+    # Begin token, image, answer, line end: the question is not read.
+    assert ids[:2].tolist() == [tokenizer.bos_token_id, -200]
+    assert labels[:2].tolist() == [-100, -100]
+    assert torch.equal(labels[2:], ids[2:])
+    assert tokenizer.decode(ids[2:].tolist()) == f"{ANSWER}\n"
+    with pytest.raises(InputError, match="one question and one answer"):
+        supervised("a", "b", conversation("plain"), tokenizer, later=[("c", "d")])
+
+
+def test_v0_is_trained_as_the_published_trainer_trains_it(tokenizer: Tokenizer) -> None:
+    """It takes `v0` for `vicuna_v1`, though its prompts are others."""
+    mine = supervised("Describe.", ANSWER, conversation("v0"), tokenizer)
+    theirs = supervised("Describe.", ANSWER, conversation("vicuna_v1"), tokenizer)
+    assert mine[0].tolist() == theirs[0].tolist() and mine[1].tolist() == theirs[1].tolist()
+    assert conversation("v0").prompt("Q") != conversation("vicuna_v1").prompt("Q")
+
+
+def test_where_the_published_counts_fail_it_learns_nothing_and_we_the_answer(
+    tokenizer: Tokenizer,
+) -> None:
+    mode = conversation("conv_gemma")
+    _, nothing = supervised("Describe.", ANSWER, mode, tokenizer, as_published=True)
+    assert set(nothing.tolist()) == {-100}
+    ids, labels = supervised("Describe.", ANSWER, mode, tokenizer)
+    learned = tokenizer.decode([one for one in labels.tolist() if one != -100])
+    assert learned.strip() == f"{ANSWER}<end_of_turn>"
+    # Too long for its check, the published trainer keeps what it counted.
+    _, kept = supervised(
+        "Describe.", ANSWER, mode, tokenizer, as_published=True, max_length=len(ids) // 2
+    )
+    assert set(kept.tolist()) != {-100}

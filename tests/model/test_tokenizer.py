@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from libra_bench.core.errors import InputError
 from libra_bench.model import zoo
 from libra_bench.model.tokenizer import SentencePieceTokenizer, encode_with_image, load_tokenizer
 
@@ -49,3 +50,53 @@ def test_each_image_is_one_id_and_only_the_first_part_begins(tmp_path: Path) -> 
     assert ids.count(-200) == 1
     assert ids.count(1) == 1
     assert ids == [*made.encode("The "), -200, *made.encode("\nheart")[1:]]
+
+
+def test_tokens_of_an_older_folder_stand_in_their_own_files(tmp_path: Path) -> None:
+    """`added_tokens.json` and `special_tokens_map.json`, where the settings name no tokens."""
+    shutil.copy(TINY / "tokenizer.model", tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (tmp_path / "added_tokens.json").write_text('{"heart": 1024, "[PAD]": 1025}')
+    (tmp_path / "special_tokens_map.json").write_text('{"pad_token": "[PAD]"}')
+    made = load_tokenizer(tmp_path)
+    assert len(made) == 1026 and made.pad_token_id == 1025
+    ids = made.encode("The heart is normal.[PAD]")
+    assert 1024 in ids and ids[-1] == 1025
+    # A special token is left out; one that was only added stands between spaces.
+    assert made.decode(ids) == "The  heart is normal."
+    # With tokens in the settings the older files are not looked at.
+    (tmp_path / "tokenizer_config.json").write_text('{"added_tokens_decoder": {}}')
+    assert len(load_tokenizer(tmp_path)) == 1024
+
+
+def test_added_tokens_take_white_space_along(tmp_path: Path) -> None:
+    decoder = {
+        "1024": {"content": "<|end|>", "rstrip": True, "special": True},
+        "1025": {"content": "<x>", "lstrip": True, "special": False},
+        "1026": {"content": "lung", "single_word": True, "special": False},
+    }
+    made = tokenizer(tmp_path, legacy=False, added_tokens_decoder=decoder)
+    assert made.encode("clear<|end|>\n\nThe") == made.encode("clear<|end|>The")
+    assert made.encode("clear \n<x>The") == made.encode("clear<x>The")
+    # Only between spaces, or at an end.
+    assert 1026 in made.encode("the lung is") and 1026 not in made.encode("the lungs")
+    # In the settings it is special, but no role names it: the older class writes it.
+    assert made.decode([1024]) == "<|end|>"
+
+
+def test_bytes_that_are_no_text_are_one_sign_each_or_a_text_as_a_whole(tmp_path: Path) -> None:
+    made = tokenizer(tmp_path)
+    e_acute = [made._model.piece_to_id(piece) for piece in ("<0xC3>", "<0xA9>")]
+    broken = [*e_acute, e_acute[0]]
+    assert made.decode(e_acute) == "é" and made.decode(broken) == "é\ufffd"
+    # The newer class, which the published code makes of Mistral's model, reads runs as a whole.
+    newer = load_tokenizer(tmp_path, "libra_mistral")
+    assert newer.decode(e_acute) == "é" and newer.decode(broken) == "\ufffd" * 3
+    with pytest.raises(InputError, match="outside the tokenizer's 1024 tokens"):
+        made.decode([4000])
+
+
+def test_clean_up_takes_spaces_from_punctuation(tmp_path: Path) -> None:
+    for clean, expected in ((True, "clear, normal."), (False, "clear , normal .")):
+        made = tokenizer(tmp_path, clean_up_tokenization_spaces=clean)
+        assert made.decode(made.encode("clear , normal .")) == expected

@@ -75,6 +75,7 @@ def checkpoint(folder: Path) -> Path:
         "image_aspect_ratio": "pad",
         "mm_hidden_size": 16,
         "mm_projector_type": "TAC",
+        "mm_use_im_patch_token": False,
         "mm_vision_select_layer": "all",
         "mm_vision_tower": "vision_tower",
     }

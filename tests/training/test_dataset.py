@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,35 @@ def test_later_turns_are_learned_too(loaded: LoadedModel, mode: str) -> None:
     assert "More" not in learned and "First" not in learned
 
 
-def test_a_style_that_repeats_its_system_message_takes_one_turn(loaded: LoadedModel) -> None:
-    with pytest.raises(InputError, match="over several turns"):
-        supervised("a", "b", conversation("llama_2"), loaded.tokenizer, later=[("c", "d")])
+@pytest.mark.parametrize("mode", ["llama_2", "libra_llama_3", "qwen", "mpt", "conv_gemma"])
+def test_every_style_takes_several_turns_and_learns_each_answer(
+    loaded: LoadedModel, mode: str
+) -> None:
+    """Where the published trainer's counts fail and it masks all, the answers are found."""
+    turns = [("More?", "Two, three."), ("Else?", "None.")]
+    ids, labels = supervised("First?", "One.", conversation(mode), loaded.tokenizer, later=turns)
+    learned = loaded.tokenizer.decode([one for one in labels.tolist() if one != IGNORED])
+    assert all(answer in learned for answer in ("One.", "Two, three.", "None."))
+    assert not any(question in learned for question in ("First", "More", "Else"))
+    assert (labels == IGNORED).sum() + (labels == ids).sum() == len(ids)
+
+
+def test_as_published_a_conversation_is_cut_and_masked(loaded: LoadedModel, data: Path) -> None:
+    rows = read_conversations(data)
+    whole = ConversationDataset(rows, loaded, data.parent, max_length=2048)
+    longest = max(len(whole[place].input_ids) for place in range(len(whole)))
+    # Fewer positions than any image needs: all are left out, where theirs cuts the ids.
+    with pytest.raises(InputError, match="no conversation can be learned from"):
+        ConversationDataset(rows, loaded, data.parent, max_length=longest - 1)
+    theirs = ConversationDataset(
+        rows, loaded, data.parent, max_length=longest - 1, as_published=True
+    )
+    assert len(theirs) == len(rows) and not theirs.refused
+    cut = [theirs[place] for place in range(len(theirs))]
+    assert max(len(one.input_ids) for one in cut) == longest - 1
+    gemma = replace(loaded, conversation=conversation("conv_gemma"))
+    masked = ConversationDataset(rows, gemma, data.parent, max_length=2048, as_published=True)
+    assert all(bool((masked[place].labels == IGNORED).all()) for place in range(len(masked)))
 
 
 def test_batches_hold_each_image_once(loaded: LoadedModel, data: Path) -> None:

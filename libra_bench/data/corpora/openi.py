@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import lzma
-import tarfile
 import xml.etree.ElementTree as ElementTree
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import listing, read_bytes
+from libra_bench.core.files import listing
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort, Dropped
 from libra_bench.data.corpora import refuse_policy
 from libra_bench.data.prompts import question
 from libra_bench.data.reporting import absent, reference_of
+from libra_bench.data.trees import files_of
 
 
 def load(path: str, *, split: str | None, prior_policy: str | None, section: str) -> Cohort:
@@ -69,18 +67,11 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
 
 
 def _files(place: Path) -> Iterator[tuple[str, bytes]]:
-    if place.is_dir():
-        for file in sorted(place.rglob("*.xml")):
-            yield str(file.relative_to(place)), read_bytes(file)
-        return
-    try:
-        with tarfile.open(place) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.name.endswith(".xml") else None
-                if stream is not None:
-                    yield member.name, stream.read()
-    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
-        raise InputError(f"{place}: cannot be read as a tar archive ({error})") from None
+    for name, where, content in files_of(place, lambda name: name.endswith(".xml")):
+        yield (
+            (where if place.is_dir() else name),
+            (content if isinstance(content, bytes) else content.read_bytes()),
+        )
 
 
 def _parse(name: str, content: bytes) -> dict[str, str]:

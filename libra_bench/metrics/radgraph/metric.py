@@ -75,7 +75,7 @@ class RadGraph(MeansMetric):
 
     def settings(self) -> Mapping[str, str]:
         return {
-            "model": self._annotator.dataset,
+            "annotator": self._annotator.dataset,
             "weights": self._annotator.fingerprint,
             "case": "lower" if self._name is str.lower else "as written",
             "agg": "mean",
@@ -124,7 +124,7 @@ class RadGraphV1(MeanMetric):
 
     def settings(self) -> Mapping[str, str]:
         return {
-            "model": self._annotator.dataset,
+            "annotator": self._annotator.dataset,
             "weights": self._annotator.fingerprint,
             "figure": "(entity f1 + relation f1) / 2",
             "agg": "mean",

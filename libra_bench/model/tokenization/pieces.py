@@ -112,7 +112,11 @@ class SentencePieceTokenizer:
 
     def token_id(self, text: str) -> int | None:
         """The id of a token that is never cut in pieces; None where there is no such token."""
-        return self._numbers.get(text)
+        if text in self._numbers:
+            return self._numbers[text]
+        # A model may have been trained with such signs as pieces of their own (Gemma).
+        pieces = [piece for piece in self._encode(text) if piece != SPACE]
+        return int(self._model.piece_to_id(text)) if pieces == [text] else None
 
     def add(self, texts: Sequence[str]) -> None:
         """Add special tokens behind the vocabulary; those it has stay where they are."""

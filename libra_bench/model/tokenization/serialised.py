@@ -82,8 +82,7 @@ class SerialisedTokenizer:
 
     def token_id(self, text: str) -> int | None:
         """The id of a token that is never cut in pieces; None where there is no such token."""
-        added = self._backend.get_added_tokens_decoder()
-        return next((number for number, one in added.items() if one.content == text), None)
+        return self._number(text)
 
     def add(self, texts: Sequence[str]) -> None:
         """Add special tokens behind the vocabulary; those it has stay where they are."""

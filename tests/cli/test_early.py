@@ -84,7 +84,7 @@ def test_an_output_that_is_there(tmp_path: Path) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("keep")
     assert "mine is not empty: another --output keeps it" in refused("run", "--output", "mine")
-    assert "a file, not a folder" in refused("run", "--output", "mine/notes.txt")
+    assert "another --output keeps it" in refused("run", "--output", "mine/notes.txt")
     assert "mine is not empty" in refused("run", "--output", "mine", "--resume")
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
 

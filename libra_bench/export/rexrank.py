@@ -19,8 +19,10 @@ from typing import Any
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, write_json
 from libra_bench.core.records import Example, Prediction, is_missing
+from libra_bench.runs.comparing import read_scores
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.forms import labelled, study_of
+from libra_bench.runs.freshness import require_finished, require_fresh
 
 # ReXrank's own files write this where a report has no such section.
 NO_SECTION = "None."
@@ -54,20 +56,25 @@ def export(run_dir: Path, output: Path, *, allow_missing: bool = False) -> Expor
     """Write a run's predictions as ReXrank's predictions JSON, in one step.
 
     Args:
-        run_dir: the run folder; it need not be scored.
+        run_dir: the run folder; it need not be scored, but scores must be of its texts.
         output: the JSON file.
         allow_missing: write an empty prediction for a report that was not generated, which the
             leaderboard scores as one, instead of refusing.
 
     Raises:
-        InputError: no run folder; reports that were not generated, unless they are allowed;
+        InputError: no run folder; a run that failed or was cancelled; texts that were changed
+            after they were scored; reports that were not generated, unless they are allowed;
             several examples of one study. All ids are named.
     """
     folder = RunFolder.open(run_dir)
+    require_finished(folder)
     manifest = folder.manifest()
     section = _section(manifest)
     examples = folder.examples()
-    texts = _texts(folder.predictions())
+    predictions = folder.predictions()
+    if folder.scores_file.is_file():
+        require_fresh(folder, folder.summary(), read_scores(run_dir), examples, predictions)
+    texts = _texts(predictions)
     empty = tuple(one.question_id for one in examples if one.question_id not in texts)
     faults = _repeated_studies(examples)
     if not allow_missing:

@@ -58,7 +58,8 @@ class SystemSettings:
         if self.engine not in ENGINES:
             raise unknown_name("engine", self.engine, ENGINES)
         self.decoding()
-        if self.is_baseline:
+        plain = self.is_baseline
+        if plain and (self.batch_size, self.device, self.dtype) == ("auto",) * 3:
             return
         # torch is imported from here on: whatever is cheaper to refuse was refused before.
         from libra_bench.generation import capacity
@@ -68,6 +69,8 @@ class SystemSettings:
         capacity.check(self.batch_size)
         resolve_device(self.device)
         resolve_dtype(self.dtype, self.device)
+        if plain:
+            return
         if self.vision_tower is None and self.model_base is None and not Path(self.model).is_dir():
             require(zoo.find(self.model))
         find_parts(self.model, self.model_base, self.vision_tower)

@@ -30,7 +30,8 @@ def compare_runs(
 
     Args:
         places: run folders or `scores.parquet` files.
-        metrics: names; None for all that every run has scored.
+        metrics: names as `registry.canonical` takes them; None, or `all`, for all that every run
+            has scored.
 
     Raises:
         InputError: no scores, other reports, other profiles or settings.
@@ -47,14 +48,17 @@ def compare_runs(
         for name in scored_metrics(next(iter(frames.values())))
         if all(name in scored_metrics(frame) for frame in frames.values())
     ]
-    missing = [name for name in metrics or [] if name not in shared]
+    profile = profiles.pop()
+    asked = [name for name in metrics or [] if not registry.is_all(name)]
+    named = registry.expand(asked, profile)
+    missing = [name for name in named if name not in shared]
     if missing or not shared:
         raise InputError(
             f"not scored in every run: {', '.join(missing) or 'any metric'}; "
             f"scored in all: {', '.join(shared) or 'none'}"
         )
-    profile = profiles.pop()
-    chosen = [registry.create(name, profile) for name in metrics or shared]
+    only = bool(named) and len(asked) == len(metrics or [])
+    chosen = [registry.create(name, profile) for name in (named if only else shared)]
     return compare(frames, chosen, trials=trials, seed=seed)
 
 

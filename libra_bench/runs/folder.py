@@ -164,6 +164,10 @@ class RunFolder:
         value = read_json(self.manifest_file)
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise InputError(f"{self.manifest_file}: not a manifest of format {FORMAT}")
+        parts = ("arguments", "resolved", "hashes")
+        missing = [name for name in parts if not isinstance(value.get(name), dict)]
+        if missing:
+            raise InputError(f"{self.manifest_file}: no object {', '.join(missing)} in it")
         return value
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:

@@ -80,6 +80,16 @@ def test_run(options: str, message: str) -> None:
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--device gpu", "'gpu'"), ("--batch-size 0", "--batch-size 0"), ("--dtype int8", "'int8'")],
+)
+def test_a_baseline_takes_no_wrong_word_either(option: str, message: str) -> None:
+    said = refused("run", "--model", "normal-template", *option.split(" "))
+    assert message in said
+    assert list(Path().iterdir()) == []
+
+
 def test_an_output_that_is_there(tmp_path: Path) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("keep")

@@ -21,6 +21,7 @@ ALLOWED = {
     "perf": {"core", "data", "model", "generation"},
     "report": {"core", "data", "metrics", "runs"},
     "export": {"core", "runs"},
+    "gate": {"core", "metrics", "perf", "runs", "stats"},
 }
 LARGEST_FILE = 400
 

@@ -1,38 +1,145 @@
-"""`libra-bench check`: did this run get worse than its baseline?"""
+"""`libra-bench check`: did the model, the code or its speed get worse?"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from libra_bench.cli import gate_options as gate
 from libra_bench.cli import options
-from libra_bench.cli.console import number, print_json, table
+from libra_bench.cli.console import say, warn
+from libra_bench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from libra_bench.configuration import Configuration
+    from libra_bench.gate.judgement import Outcome
 
 EXIT_REGRESSION = 3
 
 
 def check(
-    run: Annotated[Path, typer.Option(help="The run folder.")],
+    run: Annotated[
+        Path | None, typer.Option(help="The run folder; if unset, [run] is evaluated now.")
+    ] = None,
     baseline: Annotated[
-        Path, typer.Option(help="A summary.json, or the output of `score --json`.")
-    ],
+        Path | None,
+        typer.Option(
+            help="A file of `baseline save`, a run folder, a summary.json (weaker); with --perf a "
+            "record of `perf measure`."
+        ),
+    ] = None,
+    metrics: Annotated[
+        list[str] | None, typer.Option(help="Scores or metrics that gate; the baseline's if unset.")
+    ] = None,
+    margin: gate.Margin = None,
+    alpha: gate.Alpha = None,
+    strict: gate.Strict = None,
+    by: gate.By = None,
+    threshold: gate.Threshold = None,
+    perf: Annotated[
+        Path | None, typer.Option(help="A record of `perf measure`, held against --baseline.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, a test a figure.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown.")] = None,
+    text: Annotated[
+        bool | None,
+        typer.Option("--text/--no-text", help="Show the texts of the studies that moved most."),
+    ] = None,
+    link: Annotated[
+        str | None, typer.Option(help="Where the run's pages lie; the Markdown points there.")
+    ] = None,
+    trials: gate.Trials = None,
+    seed: gate.Seed = None,
+    config: gate.Config = None,
     json: options.Json = False,
 ) -> None:
-    """Exit with 3 when a metric got worse beyond its confidence interval."""
-    from libra_bench.runs.comparing import check_run
+    """Exit with 3 when something got worse than its baseline, and only then.
 
-    verdicts = check_run(run, baseline)
-    if json:
-        print_json([{**one.__dict__, "regressed": one.regressed} for one in verdicts])
+    Paired by report, patients exchanged, corrected over all figures (docs/gate.md). Without
+    --run and --baseline everything comes from libra-bench.toml.
+    """
+    from libra_bench.cli.gate_show import show
+
+    file = gate.configuration(config)
+    settings = gate.settings(
+        file,
+        margin=margin,
+        threshold=threshold,
+        alpha=alpha,
+        strict=strict,
+        by=by,
+        trials=trials,
+        seed=seed,
+        metrics=metrics,
+    )
+    table = file.tables.gate if file else None
+    texts = text if text is not None else (table.text if table else True)
+    outcomes: list[Outcome] = []
+    pair: tuple[Path, Path] | None
+    if perf is not None:
+        if run is not None:
+            raise InputError("--run and --perf have one --baseline each: check them one by one")
+        if baseline is None:
+            raise InputError("--perf needs the --baseline record that it is held against")
+        pair = (perf, baseline)
     else:
-        table(
-            ("metric", "baseline", "now", "verdict"),
-            [
-                (one.name, number(one.baseline), number(one.current), one.verdict)
-                for one in verdicts
-            ],
-        )
-    if any(one.regressed for one in verdicts):
+        pair = _records(file) if run is None and baseline is None else None
+    if pair is not None:
+        from libra_bench.gate.speed import check_speed
+
+        outcomes.append(check_speed(*pair, settings))
+    if perf is None and (pair is None or _has_texts(file)):
+        from libra_bench.gate.check import check_run
+
+        against = baseline or (file.baseline if file else None)
+        if against is None:
+            raise InputError("no --baseline, and no libra-bench.toml that names one")
+        if not against.exists():
+            raise InputError(
+                f"{against}: no such baseline; `libra-bench baseline save --run DIR --output "
+                f"{against}` makes it"
+            )
+        outcomes.insert(0, check_run(run or _evaluated(file), against, settings, texts=texts))
+    outcome = outcomes[0].joined(outcomes[1:])
+    junit_file = junit or (file.place(table.junit) if file and table and table.junit else None)
+    page = markdown or (file.place(table.markdown) if file and table and table.markdown else None)
+    show(
+        outcome,
+        as_json=json,
+        junit_file=junit_file,
+        markdown_file=page,
+        link=link or (table.link if table else None),
+    )
+    if outcome.failing:
         raise typer.Exit(EXIT_REGRESSION)
+
+
+def _records(file: Configuration | None) -> tuple[Path, Path] | None:
+    """The record and its baseline that a configuration names."""
+    if file is None or file.tables.perf is None:
+        return None
+    return file.place(file.tables.perf.record), file.place(file.tables.perf.baseline)
+
+
+def _has_texts(file: Configuration | None) -> bool:
+    """Whether a configuration gates texts too, and not speed alone."""
+    return file is not None and (file.tables.run is not None or file.baseline is not None)
+
+
+def _evaluated(file: Configuration | None) -> Path:
+    """The folder of a new run of what the configuration says."""
+    settings = file.run() if file else None
+    if file is None or settings is None:
+        raise InputError("no --run, and no libra-bench.toml whose [run] says what to evaluate")
+    from libra_bench.cli.run import Console, _new_folder
+    from libra_bench.pipeline import evaluate
+
+    output = file.tables.run.output if file.tables.run else None
+    place = file.place(output) if output else _new_folder(settings.system.model, settings.data)
+    outcome = evaluate(settings, place, observer=Console())
+    say(f"evaluated into {outcome.folder.path}")
+    if outcome.failed:
+        warn(f"{outcome.failed} reports failed; {outcome.folder.predictions_file} says why")
+    return outcome.folder.path

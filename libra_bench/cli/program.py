@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from libra_bench.cli import (
     ablate,
+    baseline,
     check,
     compare,
     data,
@@ -79,6 +80,7 @@ app.command("predict")(predict.predict)
 app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("check")(check.check)
+app.add_typer(baseline.app, name="baseline")
 app.command("report")(report.report)
 app.add_typer(export.app, name="export")
 app.add_typer(data.app, name="data")

@@ -15,6 +15,7 @@ from libra_bench.core.names import unknown_name
 from libra_bench.generation.engines import ENGINES
 from libra_bench.generation.protocols import Decoding
 from libra_bench.perf import count
+from libra_bench.perf.calibration import calibration
 from libra_bench.perf.measuring import (
     Effort,
     Subject,
@@ -112,6 +113,7 @@ def measure(
                 min_seconds=effort.seconds,
                 warm_up=0,
                 on_done=keep,
+                calibrate=calibration(device),
             )
             energy.append(meter.joules())
     except torch.OutOfMemoryError:
@@ -173,6 +175,7 @@ def measure(
             **sizes,
         },
         seconds=found.seconds,
+        calibration=found.calibration,
         dropped=found.dropped,
         parts=rounds[-1][1],
         part_seconds=sums,

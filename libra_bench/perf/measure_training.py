@@ -10,6 +10,7 @@ from torch import nn
 
 from libra_bench.core.errors import InputError, RunError
 from libra_bench.perf import count_training
+from libra_bench.perf.calibration import calibration
 from libra_bench.perf.measuring import Effort, Subject, common, peak_bytes, rates, reset_peak
 from libra_bench.perf.nvml import PowerMeter
 from libra_bench.perf.random_model import Batch
@@ -127,6 +128,7 @@ def measure(
             min_seconds=effort.seconds,
             warm_up=0,
             on_done=keep,
+            calibrate=calibration(device),
         )
         after = meter.joules()
     except torch.OutOfMemoryError:
@@ -179,6 +181,7 @@ def measure(
             "lora_rank": rank if stage == "finetune" else None,
         },
         seconds=found.seconds,
+        calibration=found.calibration,
         dropped=found.dropped,
         parts=rounds[-1],
         part_seconds=[{name: sum(times) for name, times in parts.items()} for parts in rounds],

@@ -43,6 +43,8 @@ class Record(BaseModel):
     """Engine, protocol, decoding, lengths; or stage, batch, lengths."""
     seconds: list[float] = Field(min_length=1)
     """Of each repetition."""
+    calibration: list[float] = []
+    """Seconds of the calibration loop beside each repetition; none in records from before it."""
     dropped: int
     parts: dict[str, list[float]]
     """Seconds of every call within the last repetition, by part."""

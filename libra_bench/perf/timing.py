@@ -50,10 +50,12 @@ class Repetitions:
     Attributes:
         seconds: of each repetition that counts.
         dropped: repetitions during which a clock jumped.
+        calibration: seconds of the calibration loop beside each repetition that counts.
     """
 
     seconds: list[float] = field(default_factory=list)
     dropped: int = 0
+    calibration: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -69,6 +71,7 @@ def repeat(
     min_seconds: float,
     warm_up: int = 1,
     on_done: Callable[[int], None] = lambda number: None,
+    calibrate: Callable[[], float] | None = None,
     clock: Callable[[], float] = time.perf_counter,
     wall: Callable[[], float] = time.time,
 ) -> Repetitions:
@@ -80,6 +83,8 @@ def repeat(
     Args:
         warm_up: runs that are not timed; kernels are chosen and memory is fetched in them.
         on_done: called with the number of repetitions that count.
+        calibrate: times the calibration loop; asked right before and after each repetition, and
+            the faster of the two is kept.
 
     Raises:
         RunError: more repetitions had to be dropped than were asked for.
@@ -90,6 +95,7 @@ def repeat(
     watch.wait()
     found, spent = Repetitions(), 0.0
     while len(found.seconds) < repetitions or spent < min_seconds:
+        before = calibrate() if calibrate else 0.0
         began, began_wall, start = clock(), wall(), watch.mark()
         work()
         stop = watch.mark()
@@ -99,6 +105,8 @@ def repeat(
         if _agree(elapsed, elapsed_wall) and (not watch.cuda or _agree(elapsed, seconds)):
             found.seconds.append(seconds)
             spent += seconds
+            if calibrate:
+                found.calibration.append(min(before, calibrate()))
             on_done(len(found.seconds))
         else:
             found.dropped += 1

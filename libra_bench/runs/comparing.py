@@ -1,4 +1,4 @@
-"""Comparing runs with each other, and with a baseline."""
+"""Comparing runs with each other."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import read_json
 from libra_bench.metrics import registry
 from libra_bench.metrics.comparison import Comparison, compare
-from libra_bench.metrics.regression import Verdict, regressions
 from libra_bench.metrics.scoring import scored_metrics
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.freshness import require_finished, require_fresh
@@ -60,17 +58,6 @@ def compare_runs(
     only = bool(named) and len(asked) == len(metrics or [])
     chosen = [registry.create(name, profile) for name in (named if only else shared)]
     return compare(frames, chosen, trials=trials, seed=seed)
-
-
-def check_run(run: Path, baseline: Path) -> list[Verdict]:
-    """Hold a run against a baseline: a `summary.json`, or what `score --json` printed.
-
-    Raises:
-        InputError: no such files, or figures that were made in different ways.
-    """
-    folder = RunFolder.open(run)
-    _require_current(folder, read_scores(run))
-    return regressions(folder.summary(), read_json(baseline))
 
 
 def _require_current(folder: RunFolder, frame: pd.DataFrame) -> None:

@@ -70,7 +70,7 @@ def differences(
     bounds = over_clusters(
         np.concatenate([a, b], axis=1), gap, trials=trials, seed=seed, level=level
     )
-    exchanged_one, exchanged_two = _exchanged(a, b, finalise, trials, seed)
+    exchanged_one, exchanged_two = map(finalise, exchanged(a, b, trials, seed))
     return {
         name: Difference(
             float(one[name]),
@@ -94,10 +94,15 @@ def _p_value(by_chance: Floats, observed: float) -> float:
     return (len(by_chance) - smaller + 1) / (len(by_chance) + 1)
 
 
-def _exchanged(
-    a: Floats, b: Floats, finalise: Finalise, trials: int, seed: int
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Figures after each cluster's results were exchanged between the systems by a coin."""
+def exchanged(a: Floats, b: Floats, trials: int, seed: int) -> tuple[Floats, Floats]:
+    """Sums after each cluster's results were exchanged between the systems by a coin.
+
+    Args:
+        a, b: [c, k] sums by cluster.
+
+    Returns:
+        [trials, k] of the first system, and of the second.
+    """
     # Another stream than the bootstrap's, so that the two do not share their draws.
     rng = np.random.default_rng([seed, 1])
     gap, total_a, total_b = b - a, a.sum(axis=0), b.sum(axis=0)
@@ -106,4 +111,4 @@ def _exchanged(
         coins = rng.integers(0, 2, size=(min(CHUNK, trials - start), len(a)), dtype=np.int8)
         moved.append(coins.astype(np.float64) @ gap)
     shift = np.concatenate(moved)
-    return finalise(total_a + shift), finalise(total_b - shift)
+    return total_a + shift, total_b - shift

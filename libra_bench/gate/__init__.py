@@ -1,0 +1,1 @@
+"""The gate: did the model, the code or its speed get worse?"""

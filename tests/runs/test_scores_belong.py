@@ -10,9 +10,10 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.identity import set_hash, text_hash
 from libra_bench.core.records import Example, Prediction
 from libra_bench.export.rexrank import export
+from libra_bench.gate.check import check_run
 from libra_bench.pipeline import rescore
 from libra_bench.report.load import read_run
-from libra_bench.runs.comparing import check_run, compare_runs
+from libra_bench.runs.comparing import compare_runs
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.scoring import ScoringSettings, evaluate, score_run
 
@@ -95,7 +96,7 @@ def test_another_test_set_of_the_same_size_is_refused(tmp_path: Path) -> None:
         compare_runs([tmp_path / "a", tmp_path / "b"], trials=10)
     with pytest.raises(InputError, match="hashes of the cohorts differ"):
         check_run(tmp_path / "b", tmp_path / "a" / "summary.json")
-    assert [one.verdict for one in check_run(tmp_path / "a", tmp_path / "a" / "summary.json")]
+    assert check_run(tmp_path / "a", tmp_path / "a" / "summary.json").figures
 
 
 @pytest.mark.parametrize(

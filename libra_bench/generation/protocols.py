@@ -82,7 +82,7 @@ class Decoding:
             named: settings that the caller chose.
         """
         plain = {one.name: one.default for one in fields(self)}
-        changes = {
+        changes: dict[str, Any] = {
             name: value
             for name, value in brought.items()
             if name not in named and getattr(self, name) == plain[name]

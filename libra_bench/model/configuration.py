@@ -96,7 +96,9 @@ def parse_config(raw: Any, where: str) -> LibraConfig:
         raise InputError(f"{where}: a JSON object was expected")
     kind = raw.get("model_type", "")
     if kind == "maira2" or isinstance(raw.get("text_config"), dict):
-        raise InputError(f"{where}: {kind!r} in transformers' own layout is not read; {WHAT_IS_READ}")
+        raise InputError(
+            f"{where}: {kind!r} in transformers' own layout is not read; {WHAT_IS_READ}"
+        )
     if not isinstance(kind, str) or kind not in LANGUAGE_MODELS:
         raise InputError(f"{where}: {unknown_name('model type', str(kind), LANGUAGE_MODELS)}")
     missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if raw.get(name) is None]

@@ -300,3 +300,12 @@ def test_names_that_stand_twice_in_an_object(tmp_path: Path, name: str, text: st
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match="stands twice in an object"):
         read_answers(tmp_path / name)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_rexrank_file_of_studies_predicts_nothing(tmp_path: Path, alone: bool) -> None:
+    """Its findings are the references: read as predictions they would score 100."""
+    study = {"section_findings": TRUTH, "context": "Indication: x.", "key_image_path": "a.png"}
+    (tmp_path / "r.json").write_text(json.dumps({"1": study, "2": study}))
+    with pytest.raises(InputError, match=r"study '1' .*`section_findings` is the study's own"):
+        read_answers(tmp_path / "r.json", alone=alone)

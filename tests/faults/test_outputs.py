@@ -142,6 +142,31 @@ def test_folders_hold_one_kind_of_work(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "keep"
 
 
+@pytest.mark.parametrize("kind", ["another's mark", "another's file", "a link", "nothing else"])
+def test_only_our_own_unfinished_cohort_is_begun_again(tmp_path: Path, kind: str) -> None:
+    from libra_bench.data.synthetic import writer
+
+    mine, output = tmp_path / "mine", tmp_path / "cohort"
+    mine.mkdir()
+    output.mkdir()
+    files = output / writer.FILES
+    files.symlink_to(mine) if kind == "a link" else files.mkdir()
+    (files / "kept").write_text("keep")
+    mark = "other" if kind == "another's mark" else writer._SAYS
+    (output / writer.UNFINISHED).write_text(mark)
+    if kind == "another's file":
+        (output / "notes").write_text("keep")
+    before = {one: one.read_text() for one in output.rglob("*") if one.is_file()}
+    if kind == "nothing else":
+        writer.synthesize(output, 4, workers=1)
+        assert not (files / "kept").exists() and not (output / writer.UNFINISHED).exists()
+        return
+    with pytest.raises(InputError, match="is not empty"):
+        writer.synthesize(output, 4, workers=1)
+    assert before == {one: one.read_text() for one in output.rglob("*") if one.is_file()}
+    assert (files / "kept").read_text() == "keep"
+
+
 def test_other_settings_are_named(tmp_path: Path) -> None:
     require_same(tmp_path, {"seed": 0, "limit": 5})
     require_same(tmp_path, {"seed": 0, "limit": 5})

@@ -1,6 +1,7 @@
 """Scores name what they are of: patients, references and predictions."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -118,11 +119,25 @@ def test_texts_that_were_changed_after_scoring_are_refused(
     for use in (
         lambda: read_run(folder.path),
         lambda: compare_runs([folder.path, folder.path], trials=10),
+        lambda: compare_runs([folder.scores_file, folder.scores_file], trials=10),
+        lambda: export(folder.path, tmp_path / "export.json"),
         lambda: check_run(folder.path, folder.summary_file),
     ):
         with pytest.raises(InputError, match=message) as caught:
             use()
         assert "libra-bench score --run" in str(caught.value)
+
+
+def test_a_pipe_in_the_place_of_a_run_s_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = run(tmp_path / "a", [example(n) for n in range(4)], [prediction(n) for n in range(4)])
+    for file in (folder.examples_file, folder.predictions_file):
+        kept = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(InputError, match="a file was expected, and this is a pipe"):
+            check_run(folder.path, folder.summary_file)
+        file.unlink()
+        file.write_bytes(kept)
 
 
 def test_seconds_and_order_are_not_what_was_scored(tmp_path: Path) -> None:
@@ -140,6 +155,8 @@ def test_a_run_that_ended_without_its_scores_is_refused(tmp_path: Path, status: 
     for use in (
         lambda: read_run(folder.path),
         lambda: compare_runs([folder.path, folder.path], trials=10),
+        lambda: compare_runs([folder.scores_file, folder.scores_file], trials=10),
+        lambda: export(folder.path, tmp_path / "export.json"),
         lambda: check_run(folder.path, folder.summary_file),
     ):
         with pytest.raises(InputError, match=f"its status is '{status}'.*the disk was full"):

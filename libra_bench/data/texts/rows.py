@@ -17,6 +17,7 @@ from libra_bench.core.fields import (
     IDS,
     PREDICTIONS,
     REFERENCES,
+    REXRANK,
     identifier_of,
     plain_name,
 )
@@ -27,8 +28,6 @@ from libra_bench.data.texts.tabular import DELIMITERS, Placed, csv_rows, parquet
 
 STDIN = "-"
 PARQUET = b"PAR1"
-REXRANK = "rexrank"
-"""The field of a row that holds a study's own fields in ReXrank's JSON."""
 
 
 @dataclass

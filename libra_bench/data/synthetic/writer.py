@@ -17,9 +17,14 @@ import pandas as pd
 from PIL import Image
 
 from libra_bench.core.errors import InputError, writing
-from libra_bench.core.files import is_leftover, write_atomic
-from libra_bench.core.outputs import clear_leftovers, require_empty, sole_writer
-from libra_bench.core.special import kind_of
+from libra_bench.core.files import write_atomic
+from libra_bench.core.outputs import (
+    clear_leftovers,
+    is_unfinished,
+    require_empty,
+    sole_writer,
+    whole_or_again,
+)
 from libra_bench.data.mimic import LABELS_FILE, METADATA_FILE, SPLIT_FILE
 from libra_bench.data.parallel import begin_worker
 from libra_bench.data.synthetic import drawing
@@ -31,8 +36,6 @@ VERSION = "3"
 LATENT_FILE = "synthetic-latent.csv"
 TABLES = (SPLIT_FILE, METADATA_FILE, LABELS_FILE, LATENT_FILE)
 FILES = "files"
-UNFINISHED = ".unfinished"
-"""Lies in a cohort until its last byte is written; another start begins it again."""
 _SAYS = "This cohort is being written, or was interrupted.\n"
 SHARES = (("train", 0.65), ("validate", 0.1), ("test", 0.25))
 DAYS_BETWEEN = (2, 400)
@@ -67,8 +70,7 @@ def synthesize(
     Raises:
         InputError: the folder holds something, or there are no patients to write.
     """
-    unfinished = output / UNFINISHED
-    if not _is_unfinished(output):
+    if not is_unfinished(output, _SAYS, (FILES, *TABLES)):
         require_empty(output)
     if not 4 <= patients <= MOST_PATIENTS:
         raise InputError(
@@ -78,23 +80,9 @@ def synthesize(
         raise InputError(f"--seed {seed}: must not be negative")
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
-        with sole_writer(output):
-            write_atomic(unfinished, _SAYS)
+        with sole_writer(output), whole_or_again(output, _SAYS):
             _clear(output)
             _write(output, patients, seed, on_patient, workers)
-            unfinished.unlink()
-
-
-def _is_unfinished(output: Path) -> bool:
-    """Whether a folder holds a cohort that was not written to its end, and nothing else."""
-    mark = output / UNFINISHED
-    # Its content too: other programs have files of this name.
-    if kind_of(mark) or not mark.is_file() or mark.read_bytes() != _SAYS.encode():
-        return False
-    ours = {UNFINISHED, FILES, *TABLES}
-    return kind_of(output / FILES) in (None, "a folder") and all(
-        one.name in ours or is_leftover(one) for one in output.iterdir()
-    )
 
 
 def _clear(output: Path) -> None:

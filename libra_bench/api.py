@@ -56,11 +56,51 @@ def score(
     texts = _column("predictions", predictions), _column("references", references)
     patients = None
     if clusters is not None:
-        known = [None if one is None else str(one) for one in _column("clusters", clusters)]
+        known = _patients(_column("clusters", clusters))
         patients = by_patient(known, [str(n) for n in range(len(known))])
+    names = _names(metrics)
+    settings = ScoringSettings(names, profile, _options(options), trials=trials, seed=seed)
+    settings.check()
+    return score_texts(*texts, settings.create(), clusters=patients, trials=trials, seed=seed)
+
+
+def _patients(values: Sequence[Any]) -> list[str | None]:
+    """Patients as records hold them: `10000032.0` and `10000032` are one, nothing is unknown."""
+    from libra_bench.core.ids import known_id
+
+    found = []
+    for place, value in enumerate(values):
+        try:
+            one = known_id(value)
+        except ValueError as error:
+            raise InputError(f"clusters {place}: {error}") from None
+        if not isinstance(one, str | None):
+            raise InputError(f"clusters {place}: an id was expected, not {value!r}")
+        found.append(one)
+    return found
+
+
+def _names(metrics: Any) -> list[str] | None:
+    if metrics is None:
+        return None
     names = metrics.split(",") if isinstance(metrics, str) else metrics
-    chosen = ScoringSettings(names, profile, options or {}).create()
-    return score_texts(*texts, chosen, clusters=patients, trials=trials, seed=seed)
+    if not isinstance(names, Iterable) or isinstance(names, bytes | Mapping):
+        raise InputError(f"metrics: names were expected, not {metrics!r}")
+    found = list(names)
+    if wrong := [one for one in found if not isinstance(one, str)]:
+        raise InputError(f"metrics: names were expected, not {wrong[0]!r}")
+    return found
+
+
+def _options(options: Any) -> dict[str, dict[str, str]]:
+    """Settings of metrics as the command line gives them: texts."""
+    given = options or {}
+    if not isinstance(given, Mapping) or not all(isinstance(v, Mapping) for v in given.values()):
+        raise InputError(f"options: {{metric: {{key: value}}}} was expected, not {options!r}")
+    return {
+        name: {key: str(v).lower() if isinstance(v, bool) else str(v) for key, v in keys.items()}
+        for name, keys in given.items()
+    }
 
 
 def _column(name: str, values: Any) -> list[Any]:
@@ -75,12 +115,20 @@ def _column(name: str, values: Any) -> list[Any]:
         raise InputError(
             f"{name}: a list of texts was expected, one a report, not {type(values).__name__}"
         )
+    if getattr(values, "ndim", 1) != 1:
+        # Of a table the names of the columns would be the texts.
+        raise InputError(f"{name}: one column was expected, not {values.ndim} dimensions")
     return [None if _is_none(value) else value for value in values]
 
 
 def _is_none(value: Any) -> bool:
     # NaN and NaT differ from themselves; NA says of every comparison that it does not know.
-    return value is None or type(value).__name__ == "NAType" or bool(value != value)
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # An array, which is no text either.
+        return False
 
 
 class Model:

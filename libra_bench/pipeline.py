@@ -108,7 +108,7 @@ def evaluate(
         watch.note(note)
     if not cohort.examples:
         raise InputError(f"{settings.data}: no examples in split {settings.split!r}")
-    check_subgroups(cohort.examples, settings.scoring.subgroups)
+    check_subgroups(cohort.examples, settings.scoring)
     if not any(example.reference.strip() for example in cohort.examples):
         where = settings.data or cohort.spec
         raise InputError(f"{where}: no example has a reference, so nothing could be scored")
@@ -150,7 +150,7 @@ def rescore(
     scoring = ScoringSettings(**{**recorded, **(changes or {})})
     scoring.check()
     examples = folder.examples()
-    check_subgroups(examples, scoring.subgroups)
+    check_subgroups(examples, scoring)
     match(examples, folder.predictions())
     with sole_writer(path), _accounted(folder):
         folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})

@@ -75,3 +75,9 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_tests_have_names_of_their_own() -> None:
+    """pytest imports them by their bare names: of two alike it collects none."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)

@@ -34,7 +34,8 @@ def rexrank(
     from libra_bench.export.rexrank import export as write
 
     # Nothing in a leaderboard's file says who made it.
-    check_file(output, ours=lambda file: False, force=force)
+    inputs = [one for one in run.glob("*") if one.is_file()]
+    check_file(output, inputs=inputs, ours=lambda file: False, force=force)
     exported = write(run, output, allow_missing=allow_missing)
     missing = f", {len(exported.missing)} left out" if exported.missing else ""
     say(f"wrote {exported.studies} studies to {output}{missing}")

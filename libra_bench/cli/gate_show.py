@@ -45,7 +45,8 @@ def show(
 
 def _table(outcome: Outcome) -> None:
     table(
-        ("figure", "baseline", "now", "difference", "interval", "p (corrected)", "verdict"),
+        # 80 columns hold these without cutting a name or a number in two.
+        ("score", "before", "now", "change", "interval", "p", "verdict"),
         [
             (
                 one.name,
@@ -60,7 +61,9 @@ def _table(outcome: Outcome) -> None:
             )
             for one in outcome.all
         ],
+        figures=("interval",),
     )
+    say("p: corrected over everything that gates")
     for one in outcome.all:
         if outcome.fails(one):
             say(f"{one.title}: {one.reason}")

@@ -44,6 +44,8 @@ REFERENCES = (
 )
 """What can only be a reference."""
 SECTIONS = ("findings", "section_findings", "impression", "section_impression")
+REXRANK = "rexrank"
+"""The field of a row that holds a study's own fields in ReXrank's JSON."""
 EITHER_PREDICTION = ("text", "report", *SECTIONS)
 EITHER_REFERENCE = (*SECTIONS, "report", "text")
 """What the file's part decides: a prediction among predictions, a reference among references."""
@@ -108,6 +110,9 @@ def prediction_of(row: Mapping[str, Any], *, alone: bool) -> str | None:
         return None
     if there[0] == "report" and len(there) > 1:
         said = f"no prediction; `report` and `{there[1]}` are those of the study"
+        raise Ambiguous(said, known_predictions())
+    if REXRANK in row and there[0] in SECTIONS:
+        said = f"no prediction; `{there[0]}` is the study's own"
         raise Ambiguous(said, known_predictions())
     if alone and there[0] != "text" and _only(row, REFERENCES, "references") is None:
         # A table of reports: nothing in it was predicted.

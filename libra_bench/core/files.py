@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -100,16 +101,19 @@ def read_bytes(path: Path) -> bytes:
         raise _unreadable(path, error) from None
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, unique: bool = False) -> Any:
     """The JSON in `path`.
+
+    Args:
+        unique: refuse an object in which a name stands twice; else the last one counts.
 
     Raises:
         InputError: the file is missing, or no JSON, with the line where it goes wrong.
     """
-    return parse_json(path, read_bytes(path))
+    return parse_json(path, read_bytes(path), unique=unique)
 
 
-def parse_json(path: Path, content: bytes) -> Any:
+def parse_json(path: Path, content: bytes, *, unique: bool = False) -> Any:
     """The JSON that was read from `path`; a byte order mark is no part of it.
 
     Raises:
@@ -120,7 +124,7 @@ def parse_json(path: Path, content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     try:
-        return _whole(json.loads(text), text)
+        return _whole(json.loads(text, object_pairs_hook=_each_once if unique else None), text)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from None
     except (RecursionError, ValueError) as error:
@@ -160,7 +164,7 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
         InputError: it is none; named by file and line.
     """
     try:
-        value = _whole(json.loads(line), line)
+        value = _whole(json.loads(line, object_pairs_hook=_each_once), line)
     except json.JSONDecodeError as error:
         cut = "" if line.endswith("\n") else "; the line seems cut off"
         raise InputError(
@@ -173,6 +177,16 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}, line {number}: a JSON object was expected")
     return value
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which no part is lost: `json` keeps the last of two with one name."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        twice = [repr(name) for name, count in counts.items() if count > 1]
+        raise ValueError(f"{', '.join(twice)} stands twice in an object")
+    return found
 
 
 def _too_much(error: Exception) -> str:

@@ -7,8 +7,15 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
-PATIENT_FIELDS = ("subject_id", "patient_id", "deid_patient_id", "PatientID")
-"""Names of the patient, in the order in which they are read."""
+PATIENT_FIELDS = (
+    "subject_id",
+    "patient_id",
+    "deid_patient_id",
+    "PatientID",
+    "patientId",
+    "patientid",
+)
+"""Names of the patient, in the order in which they are read; tables write theirs small."""
 STUDY_FIELDS = ("study_id",)
 NOTHING = frozenset({"", "nan", "none", "null", "<na>", "nat"})
 """What pandas and JSON writers leave where an id is missing."""

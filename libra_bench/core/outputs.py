@@ -10,8 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from libra_bench.core.errors import InputError, Notice, OutputError, writing
-from libra_bench.core.files import is_leftover
+from libra_bench.core.files import is_leftover, write_atomic
 from libra_bench.core.special import kind_of, refuse_special
+
+UNFINISHED = ".unfinished"
+"""Lies in a folder until its last byte is written; another start begins it again."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 PRIVATE = 0o700
@@ -98,6 +101,35 @@ def require_empty(folder: Path, hint: str = "", inputs: Iterable[Path | None] = 
     check_folder(folder, inputs=inputs)
     if holds_something(folder):
         raise InputError(f"{folder} is not empty{hint}")
+
+
+@contextmanager
+def whole_or_again(folder: Path, says: str) -> Iterator[None]:
+    """Marks a folder as unfinished while it is written, so that another start may begin it again.
+
+    Args:
+        says: the mark's content, by which the command knows its own.
+    """
+    mark = folder / UNFINISHED
+    write_atomic(mark, says)
+    yield
+    mark.unlink()
+
+
+def is_unfinished(folder: Path, says: str, ours: Iterable[str]) -> bool:
+    """Whether a folder holds what a command was interrupted in, and nothing else.
+
+    Args:
+        says: the content of the command's own mark; other programs have files of this name.
+        ours: names of the files and folders that the command writes.
+    """
+    mark = folder / UNFINISHED
+    if kind_of(mark) or not mark.is_file() or mark.read_bytes() != says.encode():
+        return False
+    names = {UNFINISHED, *ours}
+    return all(
+        (one.name in names and not one.is_symlink()) or is_leftover(one) for one in folder.iterdir()
+    )
 
 
 def starts_with(path: Path, *marks: bytes) -> bool:

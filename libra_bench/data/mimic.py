@@ -139,8 +139,10 @@ def _days_between(images: pd.DataFrame, paired: pd.DataFrame) -> pd.Series:
     """Days from each image's prior study to its own; missing where there is none."""
     dates = images.drop_duplicates("study_id").set_index("study_id")["date"]
     days = pd.to_datetime(dates, format="%Y%m%d")
-    own, prior = paired["study_id"].map(days), paired["prior_study_id"].map(days)
-    return (own - prior).dt.days
+    # `map` of no rows at all would lose the type.
+    own, prior = (days.reindex(paired[name]) for name in ("study_id", "prior_study_id"))
+    between = pd.to_timedelta(own.to_numpy() - prior.to_numpy())
+    return pd.Series(between, index=paired.index).dt.days
 
 
 def examples(

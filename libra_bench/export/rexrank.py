@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, cause_of
 from libra_bench.core.files import listing, write_json
 from libra_bench.core.records import Example, Prediction, is_missing
+from libra_bench.runs.comparing import require_current
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.forms import labelled, study_of
+from libra_bench.runs.freshness import require_finished
 
 # ReXrank's own files write this where a report has no such section.
 NO_SECTION = "None."
@@ -54,18 +56,23 @@ def export(run_dir: Path, output: Path, *, allow_missing: bool = False) -> Expor
     """Write a run's predictions as ReXrank's predictions JSON, in one step.
 
     Args:
-        run_dir: the run folder; it need not be scored.
+        run_dir: the run folder; it need not be scored, but scores must be of its texts.
         output: the JSON file.
         allow_missing: write an empty prediction for a report that was not generated, which the
             leaderboard scores as one, instead of refusing.
 
     Raises:
-        InputError: no run folder; reports that were not generated, unless they are allowed;
+        InputError: no run folder; a run that failed or was cancelled, or reports that were not
+            generated, unless they are allowed; texts that were changed after they were scored;
             several examples of one study. All ids are named.
     """
     folder = RunFolder.open(run_dir)
     manifest = folder.manifest()
     section = _section(manifest)
+    if not allow_missing:
+        require_finished(folder)
+    if folder.summary_file.is_file():
+        require_current(folder)
     examples = folder.examples()
     texts = _texts(folder.predictions())
     empty = tuple(one.question_id for one in examples if one.question_id not in texts)
@@ -134,8 +141,12 @@ def _dropped(folder: RunFolder) -> list[tuple[str, str]]:
     """(id, reason) of what the run could not use."""
     if not folder.dropped_file.is_file():
         return []
-    text = folder.dropped_file.read_text(encoding="utf-8")
-    return [(row["id"], row["reason"]) for row in csv.DictReader(io.StringIO(text, newline=""))]
+    try:
+        text = folder.dropped_file.read_text(encoding="utf-8")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return [(row["id"], row["reason"]) for row in rows]
+    except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
+        raise InputError(f"{folder.dropped_file}: cannot be read ({cause_of(error)})") from None
 
 
 def _section(manifest: dict[str, Any]) -> str:

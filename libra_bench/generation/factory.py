@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from libra_bench.generation.protocols import Decoding, protocol
 from libra_bench.generation.system import System
 from libra_bench.model import zoo
 from libra_bench.model.baselines import IndicationRetrieval, NormalTemplate
+from libra_bench.model.defaults import brought_settings
 
 DEFAULT_PROTOCOL = "libra-paper"
 
@@ -58,7 +60,8 @@ class SystemSettings:
         if self.engine not in ENGINES:
             raise unknown_name("engine", self.engine, ENGINES)
         self.decoding()
-        if self.is_baseline:
+        plain = self.is_baseline
+        if plain and (self.batch_size, self.device, self.dtype) == ("auto",) * 3:
             return
         # torch is imported from here on: whatever is cheaper to refuse was refused before.
         from libra_bench.generation import capacity
@@ -68,9 +71,14 @@ class SystemSettings:
         capacity.check(self.batch_size)
         resolve_device(self.device)
         resolve_dtype(self.dtype, self.device)
+        if plain:
+            return
         if self.vision_tower is None and self.model_base is None and not Path(self.model).is_dir():
             require(zoo.find(self.model))
         find_parts(self.model, self.model_base, self.vision_tower)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Said once, when the model is loaded.
+            self.decoding_of_checkpoint()
 
     @property
     def is_baseline(self) -> bool:
@@ -92,6 +100,18 @@ class SystemSettings:
             None if Path(self.model).is_dir() else zoo.find(self.model).protocol
         )
         return protocol(name or DEFAULT_PROTOCOL, **self.overrides)
+
+    def decoding_of_checkpoint(self) -> Decoding:
+        """As `decoding`, with what the checkpoint sets and nobody chose, as transformers does it.
+
+        Raises:
+            InputError: as `decoding`, or settings of the checkpoint that are not known here.
+        """
+        from libra_bench.model.places import find_checkpoint
+
+        decoding, folder = self.decoding(), self.model_base or find_checkpoint(self.model)[0]
+        named = [name for name, value in self.overrides.items() if value is not None]
+        return decoding.over(brought_settings(folder, sampling=decoding.do_sample), named)
 
 
 def create_system(settings: SystemSettings, cohort: Cohort) -> System:

@@ -89,7 +89,7 @@ class LibraSystem:
         Raises:
             InputError: unknown names, weights that are missing or do not fit.
         """
-        decoding = settings.decoding()
+        decoding = settings.decoding_of_checkpoint()
         loaded = load_model(
             settings.model,
             model_base=settings.model_base,

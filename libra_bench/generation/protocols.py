@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite
 from typing import Any
 
@@ -72,6 +73,23 @@ class Decoding:
     def seed_of(self, key: str) -> int:
         """The seed for one study: sampling does not depend on the others or on their order."""
         return int(sha256_of_text(f"{self.seed}:{key}")[:15], 16)
+
+    def over(self, brought: Mapping[str, int], named: Collection[str] = ()) -> Decoding:
+        """The same with settings that a checkpoint brings, where they have not been chosen.
+
+        Args:
+            brought: settings of the checkpoint.
+            named: settings that the caller chose.
+        """
+        plain = {one.name: one.default for one in fields(self)}
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in brought.items()
+            if name not in named and getattr(self, name) == plain[name]
+        }
+        if not self.do_sample:
+            changes.pop("top_k", None)
+        return replace(self, **changes)
 
     def signature(self) -> str:
         """One line that identifies the decoding in signatures and files."""

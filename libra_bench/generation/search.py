@@ -109,8 +109,9 @@ class Search:
         scores = self._forbid_repeats(places, scores)
         early = [self.new[place] < self.decoding.min_new_tokens for place in places]
         if any(early):
-            banned = torch.zeros_like(scores, dtype=torch.bool)
-            banned[:, :, self.eos] = torch.tensor(early, device=scores.device)[:, None, None]
+            # An end token may lie behind the vocabulary: it never comes then.
+            ends = torch.isin(torch.arange(scores.shape[2], device=scores.device), self.eos)
+            banned = torch.tensor(early, device=scores.device)[:, None, None] & ends
             scores = scores.masked_fill(banned, -torch.inf)
         return scores
 

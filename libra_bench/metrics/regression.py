@@ -14,6 +14,12 @@ from libra_bench.metrics.signatures import differing_parts
 # other decoding makes figures that cannot be held against each other.
 MAY_DIFFER = ("n", "model", "resampled")
 EQUAL = 1e-9
+_BESIDE = (
+    ("signature", "a text", str | None),
+    ("n", "a whole number", int | None),
+    ("unscored", "a whole number", int | None),
+)
+"""What a figure may hold beside its values."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,15 @@ def regressions(current: Mapping[str, Any], baseline: Mapping[str, Any]) -> list
 def _profile(summary: Mapping[str, Any]) -> str | None:
     """The profile of a summary, or of what `score --json` printed; None where it says none."""
     run = summary.get("run")
-    return summary.get("profile") or (run.get("profile") if isinstance(run, Mapping) else None)
+    found = summary.get("profile") or (run.get("profile") if isinstance(run, Mapping) else None)
+    return None if found is None else str(found)
 
 
 def _cohort(summary: Mapping[str, Any]) -> str | None:
     """The hash of a summary's ids and references; None where it says none."""
     hashes = summary.get("hashes")
-    return hashes.get("cohort") if isinstance(hashes, Mapping) else None
+    found = hashes.get("cohort") if isinstance(hashes, Mapping) else None
+    return None if found is None else str(found)
 
 
 def _metrics(summary: Mapping[str, Any], what: str) -> Mapping[str, Mapping[str, Any]]:
@@ -99,6 +107,12 @@ def _metrics(summary: Mapping[str, Any], what: str) -> Mapping[str, Mapping[str,
         )
         or "value" not in figure
     ]
+    faults = faults or [
+        f"{name}: {key}: {kind} was expected"
+        for name, figure in metrics.items()
+        for key, kind, types in _BESIDE
+        if not isinstance(figure.get(key), types)
+    ]
     if faults:
         raise InputError(f"{what}: " + listing(faults))
     return metrics
@@ -109,7 +123,9 @@ def _unlike(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if before.get("signature") and now.get("signature"):
         differences += differing_parts(before["signature"], now["signature"], MAY_DIFFER)
     sizes = [
-        figure["n"] + figure["unscored"] if {"n", "unscored"} <= set(figure) else None
+        figure["n"] + figure["unscored"]
+        if None not in (figure.get("n"), figure.get("unscored"))
+        else None
         for figure in (before, now)
     ]
     if None not in sizes and sizes[0] != sizes[1]:

@@ -31,6 +31,11 @@ LANGUAGE_MODELS = {
     "llava_mistral": "mistral",
 }
 
+WHAT_IS_READ = (
+    "models are read in the layout of X-iZhang/Libra (MAIRA-2 as X-iZhang/libra-maira-2, by the "
+    "name maira-2)"
+)
+
 
 @dataclass(frozen=True)
 class LibraConfig:
@@ -90,6 +95,10 @@ def parse_config(raw: Any, where: str) -> LibraConfig:
     if not isinstance(raw, dict):
         raise InputError(f"{where}: a JSON object was expected")
     kind = raw.get("model_type", "")
+    if kind == "maira2" or isinstance(raw.get("text_config"), dict):
+        raise InputError(
+            f"{where}: {kind!r} in transformers' own layout is not read; {WHAT_IS_READ}"
+        )
     if not isinstance(kind, str) or kind not in LANGUAGE_MODELS:
         raise InputError(f"{where}: {unknown_name('model type', str(kind), LANGUAGE_MODELS)}")
     missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if raw.get(name) is None]

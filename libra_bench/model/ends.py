@@ -63,7 +63,7 @@ def end_tokens(
     The ids are those of `generation_config.json`, else of `config.json`, as in transformers.
 
     Raises:
-        InputError: ids that are no numbers, or lie outside the vocabulary.
+        InputError: ids that are no numbers.
     """
     path = folder / "generation_config.json"
     if path.is_file():

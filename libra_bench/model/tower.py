@@ -31,6 +31,13 @@ class VisionTower(nn.Module):
             raise InputError(
                 f"mm_vision_select_feature {config.select_feature!r}: patch or cls_patch expected"
             )
+        settings: Any = self.encoder.config
+        states = int(settings.num_hidden_layers) + 1
+        layer = config.select_layer
+        if layer != "all" and not -states <= int(layer) < states:
+            raise InputError(
+                f"mm_vision_select_layer {layer}: the vision tower has {states} hidden states"
+            )
         # The published code drops the first position whatever it holds: SigLIP, which has no
         # class token, loses its first patch there as well.
         self.skip = 1 if config.select_feature == "patch" else 0

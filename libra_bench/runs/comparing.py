@@ -28,15 +28,20 @@ def compare_runs(
 
     Args:
         places: run folders or `scores.parquet` files.
-        metrics: names; None for all that every run has scored.
+        metrics: names as `registry.canonical` takes them; None, or `all`, for all that every run
+            has scored.
 
     Raises:
         InputError: no scores, other reports, other profiles or settings.
     """
     frames = {_label(place, places): read_scores(place) for place in places}
     for place in places:
-        if place.is_dir():
-            _require_current(RunFolder.open(place), frames[_label(place, places)])
+        folder = RunFolder(place if place.is_dir() else place.parent)
+        # Also where the scores are named and not the run that they lie in.
+        if place.is_dir() or (
+            place.name == folder.scores_file.name and folder.manifest_file.is_file()
+        ):
+            _require_scored(folder)
     profiles = {str(frame["profile"].iloc[0]) for frame in frames.values()}
     if len(profiles) > 1:
         raise InputError(f"runs of different profiles cannot be compared: {sorted(profiles)}")
@@ -45,21 +50,34 @@ def compare_runs(
         for name in scored_metrics(next(iter(frames.values())))
         if all(name in scored_metrics(frame) for frame in frames.values())
     ]
-    missing = [name for name in metrics or [] if name not in shared]
+    profile = profiles.pop()
+    asked = [name for name in metrics or [] if not registry.is_all(name)]
+    named = registry.expand(asked, profile)
+    missing = [name for name in named if name not in shared]
     if missing or not shared:
         raise InputError(
             f"not scored in every run: {', '.join(missing) or 'any metric'}; "
             f"scored in all: {', '.join(shared) or 'none'}"
         )
-    profile = profiles.pop()
-    chosen = [registry.create(name, profile) for name in metrics or shared]
+    only = bool(named) and len(asked) == len(metrics or [])
+    chosen = [registry.create(name, profile) for name in (named if only else shared)]
     return compare(frames, chosen, trials=trials, seed=seed)
 
 
-def _require_current(folder: RunFolder, frame: pd.DataFrame) -> None:
+def _require_scored(folder: RunFolder) -> None:
     """Refuse a run that is unfinished, or whose scores are of other texts than it holds."""
     require_finished(folder)
-    require_fresh(folder, folder.summary(), frame, folder.examples(), folder.predictions())
+    require_current(folder)
+
+
+def require_current(folder: RunFolder) -> None:
+    """Refuse a run whose scores are of other texts than it holds.
+
+    Raises:
+        InputError: as it says, or the run was not scored.
+    """
+    scores = read_scores(folder.path)
+    require_fresh(folder, folder.summary(), scores, folder.examples(), folder.predictions())
 
 
 def read_scores(place: Path) -> pd.DataFrame:

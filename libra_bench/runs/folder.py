@@ -27,6 +27,7 @@ from libra_bench.core.outputs import (
     private_folder,
 )
 from libra_bench.core.records import Example, Prediction
+from libra_bench.core.special import kind_of
 from libra_bench.runs import environment
 
 FORMAT = 1
@@ -164,6 +165,10 @@ class RunFolder:
         value = read_json(self.manifest_file)
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             raise InputError(f"{self.manifest_file}: not a manifest of format {FORMAT}")
+        parts = ("arguments", "resolved", "hashes")
+        missing = [name for name in parts if not isinstance(value.get(name), dict)]
+        if missing:
+            raise InputError(f"{self.manifest_file}: no object {', '.join(missing)} in it")
         return value
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
@@ -229,11 +234,11 @@ class RunFolder:
 
     def examples(self) -> list[Example]:
         """The examples of the run."""
-        return read_records(self.examples_file, Example)
+        return read_records(_file(self.examples_file), Example)
 
     def predictions(self) -> list[Prediction]:
         """The predictions made so far."""
-        return read_records(self.predictions_file, Prediction)
+        return read_records(_file(self.predictions_file), Prediction)
 
     def summary(self) -> dict[str, Any]:
         """The summary.
@@ -247,6 +252,17 @@ class RunFolder:
         if not isinstance(value, dict):
             raise InputError(f"{self.summary_file}: a JSON object was expected")
         return value
+
+
+def _file(path: Path) -> Path:
+    """A file of a run folder: a pipe in its place would be waited for, a device read for ever.
+
+    Raises:
+        InputError: something else stands there.
+    """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: a file was expected, and this is {kind_of(path)}")
+    return path
 
 
 def _start(arguments: dict[str, Any]) -> dict[str, Any]:

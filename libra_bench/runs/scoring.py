@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError
@@ -36,6 +37,9 @@ COMPUTED = (
     "reference_words",
 )
 """Columns of a frame of scores that every cohort has and that may split it."""
+
+OWN = ("question_id", "reference_hash", "prediction_hash", "profile")
+"""Columns of a frame of scores that no field of an example can stand for."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,9 @@ class ScoringSettings:
             InputError: unknown names or options, numbers out of range, or a metric that lacks
                 something though the user said by an option where its files are.
         """
+        for name, number in (("trials", self.trials), ("seed", self.seed)):
+            if not isinstance(number, Integral) or isinstance(number, bool):
+                raise InputError(f"{name} {number!r}: a whole number was expected")
         faults = [
             message
             for wrong, message in (
@@ -190,7 +197,7 @@ def evaluate(
     from libra_bench.metrics.scoring import score_texts, to_frame
     from libra_bench.runs.subgroups import by_subgroup
 
-    check_subgroups(examples, settings.subgroups)
+    check_subgroups(examples, settings)
     matched = match(examples, predictions)
     pairs = [
         forms.pair(example, one, settings.profile)
@@ -337,12 +344,18 @@ def add_subgroup_columns(
     return [name for name in asked or COLUMNS if name in frame.columns]
 
 
-def check_subgroups(examples: Sequence[Example], asked: Sequence[str] | None) -> None:
-    """Refuse columns that no example has, before any report is written or scored.
+def check_subgroups(examples: Sequence[Example], settings: ScoringSettings) -> None:
+    """Refuse columns that cannot split the cohort, before any report is written or scored.
 
     Raises:
-        InputError: as it says; the columns that there are are named.
+        InputError: columns that no example has, with those that there are; fields that are called
+            as a column of the scores.
     """
+    asked = settings.subgroups
+    outputs = {one.name for metric in settings.create() for one in metric.outputs} if asked else ()
+    taken = [one for one in asked or () if one in OWN or one in outputs or "::" in one]
+    if taken:
+        raise InputError(f"--subgroups: {' and '.join(taken)}: a column of the scores is called so")
     own = {field for example in examples for field in example.model_extra or {}}
     known = {*COMPUTED, *own}
     missing = [name for name in asked or () if name not in known]

@@ -179,7 +179,8 @@ def _ranges(values: pd.Series[Any], known: pd.Series[Any]) -> dict[str, NDArray[
         inside = (above & (values <= high)).to_numpy(dtype=bool, na_value=False)
         if inside.any():
             part = values[inside]
-            found[f"{_name(part.min())} to {_name(part.max())}"] = inside
+            ends = dict.fromkeys((_name(part.min()), _name(part.max())))
+            found[" to ".join(ends)] = inside
     return found
 
 

@@ -12,14 +12,20 @@ Finalise = Callable[[Floats], dict[str, Floats]]
 """From summed statistics [..., k] to figures [...] by name."""
 
 CHUNK = 512
-"""Trials at a time; bounds the memory of the resampling counts."""
+"""Trials at a time, at most."""
+CELLS = 1 << 21
+"""Resampling counts at a time; bounds their memory (16 MiB an array) however many clusters."""
 
 
 def counts_by_trial(count: int, trials: int, seed: int) -> Iterator[Floats]:
-    """How often each of `count` clusters is drawn: [up to CHUNK, count] at a time."""
+    """How often each of `count` clusters is drawn: [up to CHUNK, count] at a time.
+
+    The draws are the same however many are made at a time.
+    """
     rng = np.random.default_rng(seed)
-    for start in range(0, trials, CHUNK):
-        size = min(CHUNK, trials - start)
+    chunk = max(1, min(CHUNK, CELLS // max(count, 1)))
+    for start in range(0, trials, chunk):
+        size = min(chunk, trials - start)
         # Counting drawn indices costs a fifth of drawing multinomial counts, to the same effect.
         drawn = rng.integers(0, count, size=(size, count))
         drawn += np.arange(size)[:, None] * count

@@ -5,9 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from libra_bench.core.files import read_json, write_json
-from libra_bench.core.outputs import require_empty, sole_writer
+from libra_bench.core.outputs import (
+    check_folder,
+    clear_leftovers,
+    is_unfinished,
+    require_empty,
+    sole_writer,
+    whole_or_again,
+)
 from libra_bench.model.loading import find_parts, load_model
-from libra_bench.model.saving import copy_tokenizer, copy_tower, save_model
+from libra_bench.model.places import TOWER_FOLDER
+from libra_bench.model.saving import TOKENIZER_FILES, copy_tokenizer, copy_tower, save_model
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FILES = (WEIGHTS, CONFIG, TOWER_FOLDER, *TOKENIZER_FILES)
+"""What a merged checkpoint consists of."""
+_SAYS = "This model is being merged, or was interrupted.\n"
 
 
 def merge(
@@ -26,7 +39,11 @@ def merge(
     Raises:
         InputError: the parts do not belong together, or `output` holds something.
     """
-    require_empty(output, inputs=(model, model_base, vision_tower))
+    inputs = (model, model_base, vision_tower)
+    if is_unfinished(output, _SAYS, FILES):
+        check_folder(output, inputs=inputs)
+    else:
+        require_empty(output, inputs=inputs)
     folder, tower = find_parts(model, model_base, vision_tower)
     loaded = load_model(
         model,
@@ -37,12 +54,11 @@ def merge(
         training=True,  # The whole vocabulary, as config.json has it.
     )
     output.mkdir(parents=True, exist_ok=True)
-    with sole_writer(output):
-        save_model(loaded.model, output / "model.safetensors")
+    with sole_writer(output), whole_or_again(output, _SAYS):
+        clear_leftovers(output)
+        save_model(loaded.model, output / WEIGHTS)
         copy_tokenizer(model_base, output)
         copy_tower(tower, output)
         # Last: without it the folder is no checkpoint.
         rows = loaded.config.language.vocab_size
-        write_json(
-            output / "config.json", {**read_json(folder / "config.json"), "vocab_size": rows}
-        )
+        write_json(output / CONFIG, {**read_json(folder / CONFIG), "vocab_size": rows})

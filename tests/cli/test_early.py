@@ -80,11 +80,21 @@ def test_run(options: str, message: str) -> None:
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [("--device gpu", "'gpu'"), ("--batch-size 0", "--batch-size 0"), ("--dtype int8", "'int8'")],
+)
+def test_a_baseline_takes_no_wrong_word_either(option: str, message: str) -> None:
+    said = refused("run", "--model", "normal-template", *option.split(" "))
+    assert message in said
+    assert list(Path().iterdir()) == []
+
+
 def test_an_output_that_is_there(tmp_path: Path) -> None:
     Path("mine").mkdir()
     Path("mine/notes.txt").write_text("keep")
     assert "mine is not empty: another --output keeps it" in refused("run", "--output", "mine")
-    assert "a file, not a folder" in refused("run", "--output", "mine/notes.txt")
+    assert "another --output keeps it" in refused("run", "--output", "mine/notes.txt")
     assert "mine is not empty" in refused("run", "--output", "mine", "--resume")
     assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
 

@@ -240,3 +240,16 @@ def test_a_run_may_ask_for_any_prior_policy(policy: str) -> None:
     gone = {one.study_id for one in libra.examples} - {one.study_id for one in cohort.examples}
     assert gone <= {one.id for one in cohort.dropped}
     assert (policy == "mlrg") == any("order in time" in note for note in cohort.notes)
+
+
+def test_one_study_twice_in_a_rexrank_file(tmp_path: Path) -> None:
+    """Under one name, of which `json` keeps the last, or under two that are one id."""
+    study = '{"section_findings": "Clear.", "key_image_path": "a.png"}'
+    file = tmp_path / "r.json"
+    for other, message in (
+        ("5", "'5' stands twice in an object"),
+        ("5.0", "id '5' stands 2 times"),
+    ):
+        file.write_text(f'{{"5": {study}, "{other}": {study}}}')
+        with pytest.raises(InputError, match=message):
+            load(f"rexrank:{file}")

@@ -114,7 +114,7 @@ def test_openi_keeps_all_texts_and_refuses_two_of_one_uid(tmp_path: Path) -> Non
     (whole, *_) = load(f"openi:{tmp_path}", section="report").examples[::-1]
     assert whole.reference == "Findings: One. Two. Impression: c"
     (tmp_path / "3.xml").write_text(OPENI.format(uid='<uId id="CXR1"/>', a="x", b="y"))
-    with pytest.raises(InputError, match=r"3\.xml: the report 'CXR1' stands in 1\.xml already"):
+    with pytest.raises(InputError, match=r"3\.xml: the report 'CXR1' stands in .*1\.xml already"):
         load(f"openi:{tmp_path}")
 
 

@@ -141,3 +141,9 @@ def test_findings_come_and_go() -> None:
             assert 0 <= getattr(following, name) <= GRADED[name]
         state = following
     assert seen == {-1, 0, 1}
+
+
+def test_a_seed_is_no_negative_number(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--seed -1"):
+        synthesize(tmp_path / "cohort", 4, -1)
+    assert not (tmp_path / "cohort").exists()

@@ -250,3 +250,62 @@ def test_damaged_files_are_one_message(
     with pytest.raises(InputError) as caught:
         read_pairs(tmp_path / name)
     assert message in str(caught.value) and name in str(caught.value)
+
+
+def test_headers_as_people_write_them(tmp_path: Path) -> None:
+    """Cells stay texts whatever the header looks like: an id keeps its zeros, `true` is no bool."""
+    for header in ("id, prediction , reference", '"a,b",id,prediction,reference'):
+        row = "007,true,true" if header.startswith("id") else "1,007,true,true"
+        file = tmp_path / "t.csv"
+        file.write_text(f"{header}\n{row}\n")
+        (example,), (prediction,) = read_pairs(file)
+        assert (example.question_id, prediction.text, example.reference) == ("007", "true", "true")
+
+
+def test_a_csv_with_semicolons_and_one_with_a_long_cell(tmp_path: Path) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"id;prediction;reference\n1;{TEXT};{TRUTH}\n")
+    assert one_pair(file) == (TEXT, TRUTH)
+    text = "clear " * 400_000
+    file.write_text(f"id,prediction,reference\n1,{text},{TRUTH}\n2,{TEXT},{TRUTH}\n")
+    _, predictions = read_pairs(file)
+    assert [one.text for one in predictions] == [text, TEXT]
+
+
+@pytest.mark.parametrize("names", ["Prediction,prediction", "PREDICTION,Prediction"])
+def test_columns_that_differ_in_case_alone(tmp_path: Path, names: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"id,{names},reference\n1,a,b,c\n")
+    with pytest.raises(InputError, match="several columns `prediction`"):
+        read_pairs(file)
+
+
+@pytest.mark.parametrize("name", ["PatientID", "Patient ID", "patientId", "subject_id"])
+def test_a_tables_name_of_the_patient(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"id,prediction,reference,{name}\n1,a,a,5.0\n2,a,a,5\n")
+    assert [one.subject_id for one in read_pairs(file)[0]] == ["5", "5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.json", '{"1": "a", "1": "b"}'),
+        ("p.json", '{"1": {"findings": "a", "answer": "a"}, "1": {"findings": "b"}}'),
+        ("p.jsonl", '{"id": "x", "prediction": "a", "prediction": "b", "reference": "a"}\n'),
+    ],
+)
+def test_names_that_stand_twice_in_an_object(tmp_path: Path, name: str, text: str) -> None:
+    """`json` keeps the last one: a report would be lost without a word."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="stands twice in an object"):
+        read_answers(tmp_path / name)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_rexrank_file_of_studies_predicts_nothing(tmp_path: Path, alone: bool) -> None:
+    """Its findings are the references: read as predictions they would score 100."""
+    study = {"section_findings": TRUTH, "context": "Indication: x.", "key_image_path": "a.png"}
+    (tmp_path / "r.json").write_text(json.dumps({"1": study, "2": study}))
+    with pytest.raises(InputError, match=r"study '1' .*`section_findings` is the study's own"):
+        read_answers(tmp_path / "r.json", alone=alone)

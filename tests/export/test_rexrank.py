@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from libra_bench.cli.program import app
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import dump_record
 from libra_bench.core.records import Example, Prediction
@@ -119,6 +121,23 @@ def test_a_study_stands_once(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", examples, [answer(1), answer(2)])
     with pytest.raises(InputError, match=r"study 's1' stands 2 times \(ids q1, q2\)"):
         export(run, tmp_path / "out.json", allow_missing=True)
+
+
+def test_what_was_left_out_must_be_readable(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [example(1)], [answer(1)])
+    for content in (b"\xff\xfeid,reason\r\n", b"other,columns\r\n1,2\r\n"):
+        (run / "dropped.csv").write_bytes(content)
+        with pytest.raises(InputError, match=r"dropped\.csv: cannot be read"):
+            export(run, tmp_path / "out.json")
+
+
+def test_no_file_of_the_run_is_its_export(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", [example(1)], [answer(1)])
+    before = (run / "predictions.jsonl").read_bytes()
+    given = ["export", "rexrank", "--run", str(run), "--force", "--output"]
+    found = CliRunner().invoke(app, [*given, str(run / "predictions.jsonl")])
+    assert found.exit_code == 2 and "an input of this command" in found.output
+    assert (run / "predictions.jsonl").read_bytes() == before
 
 
 def test_no_run_folder(tmp_path: Path) -> None:

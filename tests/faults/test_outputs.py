@@ -11,16 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from program import PROGRAM, call, cohort, environment, read_lines, refused, told
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from libra_bench.cli.program import app
 from libra_bench.core import cache
 from libra_bench.core.errors import InputError, Notice, OutputError
 from libra_bench.core.files import is_leftover, temporary_name, write_atomic, write_json
-from libra_bench.core.outputs import check_file, check_folder, holds_something, private_folder
+from libra_bench.core.outputs import (
+    UNFINISHED,
+    check_file,
+    check_folder,
+    holds_something,
+    private_folder,
+)
 from libra_bench.core.printable import printable
 from libra_bench.data.corpora import synthetic
+from libra_bench.model import zoo
 from libra_bench.runs.asked import require_same
 from libra_bench.runs.folder import RunFolder
 
@@ -140,6 +149,62 @@ def test_folders_hold_one_kind_of_work(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "notes").read_text() == "keep"
     assert [one.name for one in (tmp_path / "mine").iterdir()] == ["notes"]
     assert (tmp_path / "file").read_text() == "keep"
+
+
+def test_an_interrupted_merge_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from libra_bench.training import merging
+
+    tiny, connector, output = zoo.is_present(zoo.find("libra-tiny")), tmp_path / "c", tmp_path / "m"
+    assert tiny is not None
+    weights = load_file(tiny / "model.safetensors")
+    connector.mkdir()
+    learned = {name: one for name, one in weights.items() if "mm_projector" in name}
+    torch.save(learned, connector / "mm_projector.bin")
+    (connector / "config.json").write_text((tiny / "config.json").read_text())
+
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(merging, "copy_tower", stop)
+        with pytest.raises(KeyboardInterrupt):
+            merging.merge(connector, tiny, output)
+    assert (output / UNFINISHED).exists() and not (output / "config.json").exists()
+    (output / "notes").write_text("keep")
+    with pytest.raises(InputError, match="is not empty"):
+        merging.merge(connector, tiny, output)
+    (output / "notes").unlink()
+    merging.merge(connector, tiny, output)
+    assert not (output / UNFINISHED).exists()
+    merged = load_file(output / "model.safetensors")
+    assert all(merged[name].float().equal(one.float()) for name, one in learned.items())
+
+
+@pytest.mark.parametrize("kind", ["another's mark", "another's file", "a link", "nothing else"])
+def test_only_our_own_unfinished_cohort_is_begun_again(tmp_path: Path, kind: str) -> None:
+    from libra_bench.data.synthetic import writer
+
+    mine, output = tmp_path / "mine", tmp_path / "cohort"
+    mine.mkdir()
+    output.mkdir()
+    files = output / writer.FILES
+    files.symlink_to(mine) if kind == "a link" else files.mkdir()
+    (files / "kept").write_text("keep")
+    mark = "other" if kind == "another's mark" else writer._SAYS
+    (output / UNFINISHED).write_text(mark)
+    if kind == "another's file":
+        (output / "notes").write_text("keep")
+    before = {one: one.read_text() for one in output.rglob("*") if one.is_file()}
+    if kind == "nothing else":
+        writer.synthesize(output, 4, workers=1)
+        assert not (files / "kept").exists() and not (output / UNFINISHED).exists()
+        return
+    with pytest.raises(InputError, match="is not empty"):
+        writer.synthesize(output, 4, workers=1)
+    assert before == {one: one.read_text() for one in output.rglob("*") if one.is_file()}
+    assert (files / "kept").read_text() == "keep"
 
 
 def test_other_settings_are_named(tmp_path: Path) -> None:

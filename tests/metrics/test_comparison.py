@@ -280,6 +280,26 @@ def test_a_file_that_is_no_baseline_is_refused(baseline: object) -> None:
         regressions(summary(m={"value": 1}), baseline)
 
 
+@pytest.mark.parametrize(
+    ("beside", "told"),
+    [
+        ({"signature": 5}, "m: signature: a text"),
+        ({"n": "x", "unscored": 1}, "m: n: a whole number"),
+        ({"n": 1, "unscored": [1]}, "m: unscored: a whole number"),
+    ],
+)
+def test_what_stands_beside_a_value_is_looked_at(beside: dict, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        regressions(summary(m={"value": 1}), summary(m={"value": 1, **beside}))
+
+
+@pytest.mark.parametrize("beside", [{"hashes": {"cohort": [1]}}, {"profile": [1]}])
+def test_a_baseline_of_another_form_is_not_comparable(beside: dict) -> None:
+    now = {"hashes": {"cohort": "a"}, "profile": "libra", **summary(m={"value": 1})}
+    with pytest.raises(InputError, match="not comparable"):
+        regressions(now, {**summary(m={"value": 1}), **beside})
+
+
 def test_a_value_may_hold_any_character() -> None:
     parts = {"clean": "a|b:c", "model": "50%|x@y", "n": "3"}
     assert parts_of(signature_from(parts)) == parts

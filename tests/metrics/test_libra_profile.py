@@ -75,6 +75,22 @@ def test_bleu_by_hand() -> None:
     assert found["bleu4"] == 0  # no 4-gram matches, and nothing is smoothed
 
 
+def test_bleu_tokens_are_sacrebleus_own_and_kept_for_few_texts() -> None:
+    from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+
+    from libra_bench.metrics.bleu import REMEMBERED, _tokeniser
+
+    tokenise, theirs = _tokeniser(), Tokenizer13a()
+    kept = Tokenizer13a.__call__.cache_info().currsize
+    first = "No <skipped>pneumo-\nthorax, 1.5 cm; it's &quot;stable&quot;&amp;clear. 3-4"
+    texts = [first, *(f"Nodule {number}." for number in range(REMEMBERED + 9))]
+    mine = [tokenise(text) for text in texts]
+    assert tokenise.cache_info().currsize == REMEMBERED  # type: ignore[attr-defined]
+    assert Tokenizer13a.__call__.cache_info().currsize == kept, "sacrebleu keeps none of them"
+    assert mine[1][0] is mine[-1][0], "a word is one object"
+    assert [list(one) for one in mine[:3]] == [theirs(text).split() for text in texts[:3]]
+
+
 def test_bleu_against_sacrebleu() -> None:
     from sacrebleu.metrics import BLEU
 

@@ -98,3 +98,35 @@ def test_who_names_a_metric_in_another_way_has_named_it() -> None:
     assert named_but_unscored(summary, None) == []
     leaderboard = {"run": {"profile": "rexrank"}, "metrics": {}}
     assert named_but_unscored(leaderboard, ["1/RadCliQ-v1"]) == ["radcliq"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trials": 0}, "trials 0: at least 1"),
+        ({"trials": 1.5}, "trials 1.5: a whole number"),
+        ({"seed": -1}, "seed -1: must not be negative"),
+        ({"metrics": 5}, "metrics: names were expected"),
+        ({"metrics": [None]}, "metrics: names were expected"),
+        ({"options": "bertscore.layer=5"}, "options: "),
+        ({"options": {"bertscore": "layer=5"}}, "options: "),
+        ({"clusters": [1.5, 2]}, "clusters 0: 1.5 is no id"),
+        ({"clusters": [["a"], ["b"]]}, "clusters 0: an id was expected"),
+        ({"predictions": np.array([["a"], ["b"]])}, "predictions: one column was expected"),
+        ({"predictions": np.array("a")}, "predictions: one column was expected"),
+        ({"predictions": pd.DataFrame({"a": ["x"], "b": ["y"]})}, "one column was expected"),
+        ({"predictions": [np.array(["a", "b"]), "b"]}, "prediction 0: a text was expected"),
+    ],
+)
+def test_arguments_of_another_kind_are_one_message(changes: dict, message: str) -> None:
+    given = {"predictions": ["a", "b"], "references": ["a", "b"], "metrics": ["rouge_l"]}
+    with pytest.raises(InputError) as caught:
+        libra_bench.score(**{**given, **changes})
+    assert message in str(caught.value)
+
+
+def test_a_patient_is_one_however_pandas_writes_the_id() -> None:
+    texts = ["a", "b", "c", "d"]
+    patients = pd.Series([10000032.0, "10000032", "", np.nan], dtype=object)
+    figure = libra_bench.score(texts, texts, ["rouge_l"], clusters=patients).figures["rouge_l"]
+    assert (figure.clusters, figure.unit) == (3, "patients and reports")

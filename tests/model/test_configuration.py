@@ -41,3 +41,17 @@ def test_what_is_no_vision_language_checkpoint() -> None:
         parse_config({"model_type": "libra"}, "config.json")
     with pytest.raises(InputError, match="model type 'bert'"):
         parse_config({"model_type": "bert", **VISION}, str(Path("config.json")))
+
+
+@pytest.mark.parametrize("kind", ["maira2", "llava"])
+def test_transformers_own_layout_is_refused_by_name(kind: str) -> None:
+    """Its language model stands under `text_config`, its tower under `vision_config`."""
+    raw = {
+        "model_type": kind,
+        "text_config": {"model_type": "llama"},
+        "vision_config": {"model_type": "dinov2"},
+        "projector_n_layers": 4,
+        "image_token_index": 32204,
+    }
+    with pytest.raises(InputError, match=f"'{kind}' in transformers' own layout.* name maira-2"):
+        parse_config(raw, "config.json")

@@ -1,6 +1,7 @@
 """Scores name what they are of: patients, references and predictions."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import pytest
 from libra_bench.core.errors import InputError
 from libra_bench.core.identity import set_hash, text_hash
 from libra_bench.core.records import Example, Prediction
+from libra_bench.export.rexrank import export
+from libra_bench.gate.check import check_run
+from libra_bench.pipeline import rescore
 from libra_bench.report.load import read_run
-from libra_bench.runs.comparing import check_run, compare_runs
+from libra_bench.runs.comparing import compare_runs
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.scoring import ScoringSettings, evaluate, score_run
 
@@ -93,7 +97,7 @@ def test_another_test_set_of_the_same_size_is_refused(tmp_path: Path) -> None:
         compare_runs([tmp_path / "a", tmp_path / "b"], trials=10)
     with pytest.raises(InputError, match="hashes of the cohorts differ"):
         check_run(tmp_path / "b", tmp_path / "a" / "summary.json")
-    assert [one.verdict for one in check_run(tmp_path / "a", tmp_path / "a" / "summary.json")]
+    assert check_run(tmp_path / "a", tmp_path / "a" / "summary.json").figures
 
 
 @pytest.mark.parametrize(
@@ -115,11 +119,25 @@ def test_texts_that_were_changed_after_scoring_are_refused(
     for use in (
         lambda: read_run(folder.path),
         lambda: compare_runs([folder.path, folder.path], trials=10),
+        lambda: compare_runs([folder.scores_file, folder.scores_file], trials=10),
+        lambda: export(folder.path, tmp_path / "export.json"),
         lambda: check_run(folder.path, folder.summary_file),
     ):
         with pytest.raises(InputError, match=message) as caught:
             use()
         assert "libra-bench score --run" in str(caught.value)
+
+
+def test_a_pipe_in_the_place_of_a_run_s_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = run(tmp_path / "a", [example(n) for n in range(4)], [prediction(n) for n in range(4)])
+    for file in (folder.examples_file, folder.predictions_file):
+        kept = file.read_bytes()
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(InputError, match="a file was expected, and this is a pipe"):
+            check_run(folder.path, folder.summary_file)
+        file.unlink()
+        file.write_bytes(kept)
 
 
 def test_seconds_and_order_are_not_what_was_scored(tmp_path: Path) -> None:
@@ -137,6 +155,8 @@ def test_a_run_that_ended_without_its_scores_is_refused(tmp_path: Path, status: 
     for use in (
         lambda: read_run(folder.path),
         lambda: compare_runs([folder.path, folder.path], trials=10),
+        lambda: compare_runs([folder.scores_file, folder.scores_file], trials=10),
+        lambda: export(folder.path, tmp_path / "export.json"),
         lambda: check_run(folder.path, folder.summary_file),
     ):
         with pytest.raises(InputError, match=f"its status is '{status}'.*the disk was full"):
@@ -162,3 +182,47 @@ def test_subgroups_that_no_example_has_are_named_with_those_there_are() -> None:
             [prediction(1)],
             ScoringSettings(metrics=("rouge_l",), subgroups=("color",)),
         )
+
+
+@pytest.mark.parametrize("name", ["rouge_l", "profile", "prediction_hash", "a::b"])
+def test_a_field_called_as_a_column_of_the_scores_splits_nothing(name: str) -> None:
+    settings = ScoringSettings(metrics=("rouge_l",), subgroups=(name,))
+    with pytest.raises(InputError, match=f"{name}: a column of the scores is called so"):
+        evaluate([example(1, **{name: "x"})], [prediction(1)], settings)
+
+
+def test_export_refuses_what_the_scores_are_not_of(tmp_path: Path) -> None:
+    folder = run(tmp_path / "run", [example(1)], [prediction(1)])
+    output = tmp_path / "submission.json"
+    export(folder.path, output)
+    assert json.loads(output.read_text())["1"]["model_prediction"] == "Findings: Clear lungs."
+    text = folder.predictions_file.read_text()
+    folder.predictions_file.write_text(text.replace("Clear", "Hazy"))
+    with pytest.raises(InputError, match="prediction of id '1' was changed after it was scored"):
+        export(folder.path, output)
+    folder.predictions_file.write_text(text)
+    folder.set_status("failed", "no space")
+    with pytest.raises(InputError, match="its status is 'failed'"):
+        export(folder.path, output)
+
+
+def test_metrics_are_compared_by_any_of_their_names(tmp_path: Path) -> None:
+    folders = [
+        run(tmp_path / name, [example(1), example(2)], [prediction(1), prediction(2)])
+        for name in ("a", "b")
+    ]
+    places = [folder.path for folder in folders]
+    for names in (["ROUGE-L"], ["all"], ["rouge_l", "ROUGE_L"], None):
+        (found,) = compare_runs(places, metrics=names, trials=10)
+        assert found.name == "rouge_l"
+    with pytest.raises(InputError, match="not scored in every run: meteor"):
+        compare_runs(places, metrics=["METEOR"])
+
+
+@pytest.mark.parametrize("part", ["arguments", "resolved", "hashes"])
+def test_a_manifest_without_its_parts_is_one_message(tmp_path: Path, part: str) -> None:
+    folder = run(tmp_path / "run", [example(1)], [prediction(1)])
+    manifest = {name: value for name, value in folder.manifest().items() if name != part}
+    folder.manifest_file.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=f"manifest.json: no object {part} in it"):
+        rescore(folder.path)

@@ -42,6 +42,11 @@ def test_many_numbers_become_quarters() -> None:
     assert sizes(list(range(1, 9))) == {"1 to 2": 2, "3 to 4": 2, "5 to 6": 2, "7 to 8": 2}
 
 
+def test_a_range_of_one_value_is_that_value() -> None:
+    # Quarters of nine values end at 0, 5 and 7.
+    assert sizes([0, 0, 0, 0, 5, 6, 7, 8, 9]) == {"0": 4, "5": 1, "6 to 7": 2, "8 to 9": 2}
+
+
 def test_small_groups_are_counted_and_not_scored() -> None:
     import pandas as pd
 

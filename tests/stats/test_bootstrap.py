@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from libra_bench.stats import resampling
 from libra_bench.stats.bootstrap import FEW, intervals, over_clusters, percentiles
 from libra_bench.stats.clusters import by_patient, cluster_sums
 from libra_bench.stats.resampling import replicates
@@ -44,6 +45,19 @@ def test_a_seed_fixes_the_draws_whatever_stands_beside() -> None:
     sums = np.random.default_rng(0).random((20, 3))
     np.testing.assert_allclose(replicates(sums, 50, 1)[:, :1], replicates(sums[:, :1], 50, 1))
     assert (replicates(sums, 50, 1) != replicates(sums, 50, 2)).any()
+
+
+def test_draws_do_not_depend_on_how_many_are_made_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that memory can be bounded, and intervals stay those of one large draw."""
+    whole = np.concatenate(list(resampling.counts_by_trial(7, 30, 5)))
+    monkeypatch.setattr(resampling, "CELLS", 21)
+    parts = list(resampling.counts_by_trial(7, 30, 5))
+    assert [len(part) for part in parts] == [3] * 10
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    monkeypatch.setattr(resampling, "CELLS", 1)
+    np.testing.assert_array_equal(np.concatenate(list(resampling.counts_by_trial(7, 30, 5))), whole)
 
 
 def test_interval_of_a_mean_agrees_with_theory() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing
 from libra_bench.core.names import unknown_name
+from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.reporting import REPORT, SECTIONS
 
@@ -65,6 +69,7 @@ def load(
     cohort: Cohort = import_module(CORPORA[kind]).load(
         path, split=split, prior_policy=prior_policy, section=section
     )
+    _refuse_twice(spec, cohort.examples)
     if prior_policy == WITHOUT_PRIOR:
         cohort.examples = [
             one.model_copy(update={"image": one.image[:1], "prior_policy": WITHOUT_PRIOR})
@@ -78,6 +83,14 @@ def load(
     cohort.spec = spec
     cohort.settings = {"section": section, **cohort.settings}
     return cohort
+
+
+def _refuse_twice(spec: str, examples: Sequence[Example]) -> None:
+    """Refuse studies of one id; two spellings (`5`, `5.0`) may become one when ids are read."""
+    counts = Counter(one.question_id for one in examples)
+    twice = [f"id {one!r} stands {n} times" for one, n in counts.items() if n > 1]
+    if twice:
+        raise InputError(f"{spec}: {listing(twice)}")
 
 
 def refuse_report(kind: str, section: str) -> None:

@@ -50,7 +50,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     # Read once: a pipe (`/dev/stdin`) gives its content to the first who asks.
     content = read_bytes(file)
     if content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
-        examples = _training(file, parse_json(file, content), notes)
+        examples = _training(file, parse_json(file, content, unique=True), notes)
     else:
         examples = _evaluation(file, content, notes)
     chosen = [one for one in examples if split is None or one.split in (None, split)]

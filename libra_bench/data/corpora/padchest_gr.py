@@ -36,7 +36,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     if section != FINDINGS:
         raise InputError(f"--section {section}: PadChest-GR holds findings alone")
     file = Path(path)
-    studies = read_json(file)
+    studies = read_json(file, unique=True)
     if not isinstance(studies, list) or not studies:
         raise InputError(f"{file}: PadChest-GR's list of studies was expected")
     master = file.resolve().parent / MASTER

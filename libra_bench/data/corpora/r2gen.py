@@ -35,7 +35,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     if section != FINDINGS:
         raise InputError(f"--section {section}: R2Gen's annotation file holds findings alone")
     file = Path(path)
-    table = read_json(file)
+    table = read_json(file, unique=True)
     if not isinstance(table, dict) or not any(isinstance(rows, list) for rows in table.values()):
         raise InputError(f"{file}: R2Gen's {{train: […], val: […], test: […]}} was expected")
     found = Gathering(file, section, split)

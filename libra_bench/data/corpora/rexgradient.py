@@ -30,7 +30,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     """
     refuse_policy("ReXGradient-160K", prior_policy)
     file = Path(path)
-    table = read_json(file)
+    table = read_json(file, unique=True)
     if not isinstance(table, dict) or not table:
         raise InputError(
             f"{file}: ReXGradient's {{study: {{Findings, ImagePath, …}}}} was expected"

@@ -29,7 +29,7 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
     """
     refuse_policy("a ReXrank file", prior_policy)
     file = Path(path)
-    table = read_json(file)
+    table = read_json(file, unique=True)
     if not isinstance(table, dict) or not table:
         raise InputError(f"{file}: ReXrank's {{study_id: {{…}}}} was expected")
     wanted = [f"section_{name}" for name in (FINDINGS, IMPRESSION) if section in (name, REPORT)]

@@ -18,7 +18,13 @@ from PIL import Image
 
 from libra_bench.core.errors import InputError, writing
 from libra_bench.core.files import write_atomic
-from libra_bench.core.outputs import clear_leftovers, require_empty, sole_writer
+from libra_bench.core.outputs import (
+    clear_leftovers,
+    is_unfinished,
+    require_empty,
+    sole_writer,
+    whole_or_again,
+)
 from libra_bench.data.mimic import LABELS_FILE, METADATA_FILE, SPLIT_FILE
 from libra_bench.data.parallel import begin_worker
 from libra_bench.data.synthetic import drawing
@@ -29,8 +35,8 @@ VERSION = "3"
 """Raised whenever the same seed gives other bytes."""
 LATENT_FILE = "synthetic-latent.csv"
 TABLES = (SPLIT_FILE, METADATA_FILE, LABELS_FILE, LATENT_FILE)
-UNFINISHED = ".unfinished"
-"""Lies in a cohort until its last byte is written; another start begins it again."""
+FILES = "files"
+_SAYS = "This cohort is being written, or was interrupted.\n"
 SHARES = (("train", 0.65), ("validate", 0.1), ("test", 0.25))
 DAYS_BETWEEN = (2, 400)
 MOST_VISITS = 6
@@ -64,25 +70,24 @@ def synthesize(
     Raises:
         InputError: the folder holds something, or there are no patients to write.
     """
-    unfinished = output / UNFINISHED
-    if not unfinished.is_file():
+    if not is_unfinished(output, _SAYS, (FILES, *TABLES)):
         require_empty(output)
     if not 4 <= patients <= MOST_PATIENTS:
         raise InputError(
             f"--patients: at least 4, so that every split has one, at most {MOST_PATIENTS:,}"
         )
+    if seed < 0:
+        raise InputError(f"--seed {seed}: must not be negative")
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
-        with sole_writer(output):
-            write_atomic(unfinished, "This cohort is being written, or was interrupted.\n")
+        with sole_writer(output), whole_or_again(output, _SAYS):
             _clear(output)
             _write(output, patients, seed, on_patient, workers)
-            unfinished.unlink()
 
 
 def _clear(output: Path) -> None:
     """Take away what an interrupted start has written."""
-    shutil.rmtree(output / "files", ignore_errors=True)
+    shutil.rmtree(output / FILES, ignore_errors=True)
     for name in TABLES:
         (output / name).unlink(missing_ok=True)
     clear_leftovers(output)
@@ -148,7 +153,7 @@ def _write_patient(output: Path, seed: int, patients: int, patient: int) -> Writ
         # What the report compares with: the last frontal image of an earlier day.
         earlier = ((name, state) for date, name, state in reversed(shown) if date < day)
         compared, seen = next(earlier, ("", None))
-        folder = output / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}"
+        folder = output / FILES / f"p{subject[:2]}" / f"p{subject}" / f"s{study}"
         folder.mkdir(parents=True)
         views = _views(rng)
         report = _report(now, seen, views, rng)

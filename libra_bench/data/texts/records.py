@@ -11,6 +11,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.fields import (
     NOT_OF_EXAMPLES,
     OF_ANSWERS,
+    REXRANK,
     SECTIONS,
     Ambiguous,
     identifier_of,
@@ -22,7 +23,7 @@ from libra_bench.core.fields import (
 from libra_bench.core.files import explain, listing
 from libra_bench.core.ids import is_missing, whose
 from libra_bench.core.records import MOST_IMAGES
-from libra_bench.data.texts.rows import REXRANK, Rows, as_text
+from libra_bench.data.texts.rows import Rows, as_text
 
 Record = TypeVar("Record", bound=BaseModel)
 _OWN = (*OF_ANSWERS, "error", "metadata")

@@ -17,6 +17,7 @@ from libra_bench.core.fields import (
     IDS,
     PREDICTIONS,
     REFERENCES,
+    REXRANK,
     identifier_of,
     plain_name,
 )
@@ -27,8 +28,6 @@ from libra_bench.data.texts.tabular import DELIMITERS, Placed, csv_rows, parquet
 
 STDIN = "-"
 PARQUET = b"PAR1"
-REXRANK = "rexrank"
-"""The field of a row that holds a study's own fields in ReXrank's JSON."""
 
 
 @dataclass
@@ -95,7 +94,7 @@ def _fill(rows: Rows, content: bytes, role: str) -> None:
         rows.extend(parquet_rows(rows.path, content))
         return
     if suffix in DELIMITERS:
-        rows.extend(csv_rows(rows.path, content, DELIMITERS[suffix]))
+        rows.extend(csv_rows(rows.path, content, _own_delimiter(content, DELIMITERS[suffix])))
         return
     try:
         text = content.decode("utf-8-sig")
@@ -110,7 +109,7 @@ def _fill(rows: Rows, content: bytes, role: str) -> None:
         if start == "{" and _first_line_is_a_record(rows.path, text):
             _lines_of_json(rows, text)
         else:
-            _json(rows, parse_json(rows.path, content), role)
+            _json(rows, parse_json(rows.path, content, unique=True), role)
     elif (delimiter := _delimiter(text)) is not None:
         rows.extend(csv_rows(rows.path, content, delimiter))
     else:
@@ -129,6 +128,12 @@ def _first_line_is_a_record(path: Path, text: str) -> bool:
         and not all(isinstance(one, dict) for one in value.values())
         and (any(name in value for name in (*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION)))
     )
+
+
+def _own_delimiter(content: bytes, usual: str) -> str:
+    """What separates the columns: spreadsheets in many languages write `;` into a .csv file."""
+    header = content.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    return usual if usual in header else _delimiter(header) or usual
 
 
 def _delimiter(text: str) -> str | None:

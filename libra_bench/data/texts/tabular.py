@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,14 +36,20 @@ def csv_rows(path: Path, content: bytes, delimiter: str) -> Placed:
     if not content.strip():
         return
     try:
-        header = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").readline()
+        header = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+        # As they stand: with other names the types would be guessed, and 007 would be 7.
+        names = next(csv.reader(header, delimiter=delimiter), [])
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    names = [name.strip().strip('"') for name in header.split(delimiter)]
+    except csv.Error as error:
+        raise InputError(f"{path}: not a CSV table ({error})") from None
     try:
         table = arrow.read_csv(
             io.BytesIO(content),
-            read_options=arrow.ReadOptions(use_threads=False),
+            # A row must fit into one block.
+            read_options=arrow.ReadOptions(
+                use_threads=False, block_size=min(max(len(content), 1 << 20), 2**31 - 1)
+            ),
             parse_options=arrow.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, invalid_row_handler=uneven
             ),
@@ -80,7 +87,7 @@ def parquet_rows(path: Path, content: bytes) -> Placed:
 def _of_arrow(path: Path, table: Any, first: int) -> Placed:
     import pyarrow as pa
 
-    names = table.column_names
+    names = [plain_name(name) for name in table.column_names]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise InputError(f"{path}: several columns {listed(repeated)}")
@@ -89,4 +96,4 @@ def _of_arrow(path: Path, table: Any, first: int) -> Placed:
     except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     for number, row in enumerate(values, start=first):
-        yield f"row {number}", {plain_name(name): value for name, value in row.items()}
+        yield f"row {number}", dict(zip(names, row.values(), strict=True))

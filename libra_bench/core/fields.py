@@ -120,10 +120,18 @@ def prediction_of(row: Mapping[str, Any], *, alone: bool) -> str | None:
     answered = any(name in row for name in OF_ANSWERS)
     if there[0] == "text" and not answered:
         text = row["text"]
+        swapped = "" if alone else ". Are the files swapped?"
         if isinstance(text, str) and _QUESTION.match(text):
             raise Ambiguous(
                 f"`text` is a question ({text[:60]!r}) and no field holds a prediction; the line "
-                "looks like an example" + ("" if alone else ". Are the files swapped?")
+                f"looks like an example{swapped}"
+            )
+        # Whatever the question's words and language: who names an image and no answer asks.
+        if not is_missing(row.get("image")) and row["image"] != []:
+            raise Ambiguous(
+                "`text` stands beside `image` and nothing says that it is an answer; the line "
+                f"looks like an example{swapped}",
+                "--columns prediction=text says that it is the prediction",
             )
         others = [name for name in there[1:] if not is_missing(row[name])]
         if others and not alone:

@@ -35,7 +35,8 @@ def one_pair(*places: Path, **columns: str) -> tuple[str, str]:
         {"study_id": "1", "candidate": [TEXT], "references": [TRUTH]},
         {"question_id": 1, "prompt": "Describe.", "text": TEXT, "impression": TRUTH},
         {"question_id": 1, "prediction": TEXT, "generated": TEXT, "reference": TRUTH, "gt": None},
-        {"question_id": 1, "image": ["a.png"], "text": TEXT, "reference": TRUTH},
+        {"question_id": 1, "image": [], "text": TEXT, "reference": TRUTH},
+        {"question_id": 1, "image": ["a.png"], "text": TEXT, "model_id": "m", "reference": TRUTH},
         {"case_id": 1, "report": TEXT, "reference": TRUTH},
         {"case_id": 1, "prediction": TEXT, "report": TRUTH},
     ],
@@ -70,6 +71,8 @@ QUESTION = "Provide a detailed description of the findings in the radiology imag
         ({"prediction": "a", "reference": "b", "gt": "c"}, "`reference`, `gt`"),
         ({"text": QUESTION, "reference": "c", "image": ["a.png"]}, "`text` is a question"),
         ({"text": "What is seen?", "reference": "c"}, "`text` is a question"),
+        ({"text": "q", "reference": "c", "image": ["a.png"]}, "`text` stands beside `image`"),
+        ({"text": "Befund?!", "reference": "c", "image": "a.png"}, "`text` stands beside `image`"),
         ({"reference": "c"}, "a prediction is called `prediction`, "),
         ({"findings": "a", "impression": "b"}, "no prediction beside `findings`, `impression`"),
         ({"report": "a", "section_findings": "b"}, "`report` and `section_findings` are those"),
@@ -86,6 +89,20 @@ def test_lines_that_nobody_can_read(tmp_path: Path, row: dict[str, Any], message
         read_pairs(path)
     assert "p.jsonl: line 2 (id " in str(caught.value)
     assert message in str(caught.value)
+
+
+def test_a_file_is_not_scored_against_itself(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "r.jsonl", {"question_id": 1, "findings": TRUTH})
+    (tmp_path / "link.jsonl").symlink_to(path)
+    for other in (path, tmp_path / "link.jsonl"):
+        with pytest.raises(InputError, match="scored against itself"):
+            read_pairs(path, other)
+
+
+def test_columns_say_that_a_text_beside_an_image_is_the_prediction(tmp_path: Path) -> None:
+    row = {"question_id": 1, "image": ["a.png"], "text": TEXT, "reference": TRUTH}
+    examples, answers = read_pairs(jsonl(tmp_path / "p.jsonl", row), None, {"prediction": "text"})
+    assert (answers[0].text, examples[0].reference) == (TEXT, TRUTH)
 
 
 @pytest.mark.parametrize("question", [QUESTION, "the chest"])

@@ -67,6 +67,11 @@ def read_pairs(
     """
     if references is not None and str(predictions) == str(references) == STDIN:
         raise InputError("predictions and references cannot both be read from standard input")
+    if references is not None and _one_file(predictions, references):
+        raise InputError(
+            f"{predictions}: named as predictions and as references, so that a text would be "
+            "scored against itself; leave --references out where one file holds both"
+        )
     answers = read_answers(predictions, columns, alone=references is None)
     if references is None:
         if answers.examples is None:
@@ -78,6 +83,10 @@ def read_pairs(
     _place_by_place(answers, theirs)
     _swapped(answers, theirs)
     return [_with_patient(one, answers.patients) for one in examples], answers.predictions
+
+
+def _one_file(first: Path, second: Path) -> bool:
+    return first.is_file() and second.is_file() and first.samefile(second)
 
 
 def read_answers(

@@ -288,9 +288,15 @@ def test_the_manifest_tells_of_every_start(tmp_path: Path, monkeypatch: pytest.M
 
 
 def as_nobody(work: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    """Python code as a user without rights; permissions do not bind root."""
+    """Python code as a user without rights; permissions do not bind root.
+
+    Everything is imported first: the environment may lie in a folder that this user cannot read.
+    """
     drop = "" if os.geteuid() != 0 else "import os; os.setgid(65534); os.setuid(65534)\n"
-    imports = "import sys; from pathlib import Path\nfrom libra_bench.core import cache, outputs\n"
+    imports = (
+        "import sys, tempfile, warnings, platformdirs.unix; from pathlib import Path\n"
+        "from libra_bench.core import cache, outputs\n"
+    )
     code = f"{imports}from libra_bench.core.files import write_atomic\n{drop}{work}"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)

@@ -204,7 +204,7 @@ def _figure(
     behind, margin = clusters.of(rows & pair.both), margins.get(name, 0.0)
     side = 1.0 if output.higher_is_better else -1.0
     falls = side * change.difference < 0
-    whole = group == WHOLE
+    whole, level = group == WHOLE, settings.alpha * FIGURES / tests
     judged = Judgement(
         name=_label(name, group),
         title=output.title if whole else f"{output.title} ({group})",
@@ -217,22 +217,26 @@ def _figure(
         p=p_values[0] if falls else p_values[1],
         p_raw=change.p_worse if falls else change.p_better,
         margin=margin,
-        detectable=detectable(change.error, behind.count, margin, settings.alpha * FIGURES / tests),
+        detectable=detectable(change.error, change.difference, behind.count, margin, level),
         higher_is_better=output.higher_is_better,
         group=None if whole else group,
         n=int((rows & pair.both).sum()),
         clusters=behind.count,
         unit=behind.unit,
     )
-    return _decided(judged, p_values, settings.alpha)
+    return _decided(judged, p_values, settings.alpha, level)
 
 
-def _decided(judged: Judgement, p_values: Sequence[float], alpha: float) -> Judgement:
+def _decided(
+    judged: Judgement, p_values: Sequence[float], alpha: float, level: float
+) -> Judgement:
     assert judged.difference is not None and judged.low is not None and judged.high is not None
     if math.isnan(judged.difference):
         return replace(judged, verdict="worse", reason="the baseline has a value, and the run none")
     margin = f" by more than the margin of {judged.margin:g}" if judged.margin else ""
-    fall = f"{judged.difference:+.2f} ({judged.low:+.2f} to {judged.high:+.2f})"
+    known = not math.isnan(judged.low) and not math.isnan(judged.high)
+    interval = f"{judged.low:+.2f} to {judged.high:+.2f}" if known else "interval unknown"
+    fall = f"{judged.difference:+.2f} ({interval})"
     if p_values[0] <= alpha:
         reason = f"worse{margin}: {fall}, corrected p {p_values[0]:.2g}"
         return replace(judged, verdict="worse", reason=reason)
@@ -242,24 +246,44 @@ def _decided(judged: Judgement, p_values: Sequence[float], alpha: float) -> Judg
     within = judged.margin + EQUAL
     if -within <= judged.low and judged.high <= within:
         return replace(judged, verdict="same")
-    shown = (
-        f"; {judged.clusters:,} {judged.unit} would have shown a change of "
-        f"{judged.detectable:.2f} (power 80 %)"
-        if judged.detectable is not None
-        else ""
-    )
-    return replace(judged, reason=f"{fall}: cannot tell{shown}")
+    return replace(judged, reason=f"{fall}: cannot tell{_shown(judged, level)}")
 
 
-def detectable(error: float, clusters: int, margin: float, alpha: float) -> float | None:
-    """The smallest change that one test at `alpha` shows with 80 % power; None if unknown.
+def _shown(judged: Judgement, level: float) -> str:
+    """What so many clusters could have shown, in words."""
+    if judged.detectable is not None:
+        return (
+            f"; {judged.clusters:,} {judged.unit} would have shown a change of "
+            f"{judged.detectable:.2f} (power 80 %)"
+        )
+    if judged.clusters is not None and 2.0**-judged.clusters > level:
+        return (
+            f"; {judged.clusters} {judged.unit} can show no change at all among so many figures: "
+            f"at least {math.ceil(-math.log2(level))} are needed"
+        )
+    return ""
+
+
+def detectable(
+    error: float, difference: float, clusters: int, margin: float, alpha: float
+) -> float | None:
+    """The smallest fall that one test at `alpha` shows with 80 % power.
 
     Args:
-        error: standard error of the difference.
+        error: standard deviation of the difference under exchange.
+        difference: the observed one. Exchange counts it as spread (each cluster's square is taken
+            about 0), and it is no part of the noise of a run that falls otherwise.
+
+    Returns:
+        None where it is unknown, and where no fall could be shown: all of c clusters falling has
+        a p-value of 2 ** -c, whatever their size.
     """
     from scipy.stats import t as student
 
-    if not math.isfinite(error) or error <= EQUAL:
+    if not math.isfinite(error) or clusters < 2 or 2.0**-clusters > alpha:
+        return None
+    noise = math.sqrt(max(error**2 - difference**2 / clusters, 0.0) * clusters / (clusters - 1))
+    if noise <= EQUAL:
         return None
     far, power = student.ppf([1 - alpha, POWER], clusters - 1)
-    return float((far + power) * error + margin)
+    return float((far + power) * noise + margin)

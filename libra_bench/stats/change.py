@@ -87,7 +87,8 @@ def changes(
 
     def gap(sums: Floats) -> dict[str, Floats]:
         here, there = finalise(sums[..., :width]), finalise(sums[..., width:])
-        return {name: there[name] - here[name] for name in here}
+        with np.errstate(invalid="ignore"):
+            return {name: there[name] - here[name] for name in here}
 
     by_chance = gap(np.concatenate(exchanged(a, b, trials, seed), axis=1))
     outer = (
@@ -101,7 +102,8 @@ def changes(
     for name in one:
         chance, difference = by_chance[name], float(two[name]) - float(one[name])
         low, high = _interval(chance, difference, level)
-        if name in outer:
+        # What no exchange moves is unchanged, also where the bootstrap draws too few to give a figure.
+        if name in outer and not float(np.ptp(chance)) <= EQUAL:
             low, high = np.minimum(low, outer[name][0]), np.maximum(high, outer[name][1])
         side, margin = (1.0 if higher_is_better[name] else -1.0), margins.get(name, 0.0)
         found[name] = Change(

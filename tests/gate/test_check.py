@@ -122,9 +122,69 @@ def test_undecided_says_what_could_have_been_shown(
 
 def test_the_smallest_difference_by_hand() -> None:
     # Very many clusters: z(.99) + z(.8) = 2.3263 + 0.8416, times the error, plus the margin.
-    assert detectable(0.5, 10**7, 0.2, 0.01) == pytest.approx(3.1680 * 0.5 + 0.2, abs=1e-3)
-    assert detectable(0.0, 100, 0.0, 0.05) is None
-    assert detectable(math.nan, 100, 0.0, 0.05) is None
+    assert detectable(0.5, 0.0, 10**7, 0.2, 0.01) == pytest.approx(3.1680 * 0.5 + 0.2, abs=1e-3)
+    # Ten clusters, t(.95, 9) = 1.8331 and t(.8, 9) = 0.8834. Exchange spreads by
+    # sqrt((9 s^2 + 10 d^2) / 100) where the differences have mean d and variance s^2: .04 and 1.
+    exchange = math.sqrt((9 * 1.0 + 10 * 0.04) / 100)
+    noise = 1.0 / math.sqrt(10)
+    expected = (1.8331 + 0.8834) * noise
+    assert detectable(exchange, -0.2, 10, 0.0, 0.05) == pytest.approx(expected, abs=1e-3)
+    assert detectable(0.0, 0.0, 100, 0.0, 0.05) is None
+    assert detectable(math.nan, 0.0, 100, 0.0, 0.05) is None
+
+
+def test_too_few_patients_can_show_nothing(tmp_path: Path, texts: tuple) -> None:
+    """Five figures of .8 of alpha: .05 * .8 / 5 = 1/125, and 2 ** -7 is the first below it."""
+    for count, possible in ((6, False), (7, True)):
+        runs = [
+            make_run(
+                tmp_path / f"{name}{count}",
+                part,
+                texts[1][:count],
+                patients=lambda n: f"p{n}",
+            )
+            for name, part in (
+                ("before", texts[0][:count]),
+                ("now", ["The lungs are clear.", *texts[0][1:count]]),
+            )
+        ]
+        found = by_name(check_run(runs[1], runs[0], QUICK))["rouge_l"]
+        assert found.verdict == "undecided"
+        assert (found.detectable is not None) is possible
+        said = "6 patients can show no change at all among so many figures: at least 7 are needed"
+        assert (said in found.reason) is not possible
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_the_smallest_difference_is_shown_four_times_in_five(count: int) -> None:
+    """Runs that fall by just so much, on average, with noise of their own."""
+    from libra_bench.stats.change import changes
+
+    rng, alpha, shown, drawn = np.random.default_rng(2), 0.02, 0, 400
+    for seed in range(drawn):
+        gaps = rng.normal(0.0, 1.0, (count, 1))
+        ones = np.ones_like(gaps)
+
+        def change(gaps: np.ndarray, seed: int = seed, ones: np.ndarray = ones) -> object:
+            return changes(
+                np.hstack([0 * gaps, ones]),
+                np.hstack([gaps, ones]),
+                lambda sums: {"mean": sums[..., 0] / sums[..., 1]},
+                [str(n) for n in range(count)],
+                higher_is_better={"mean": True},
+                margins={},
+                trials=1499,
+                seed=seed,
+                level=0.95,
+            )["mean"]
+
+        # An earlier pair of runs, of the same noise, tells the fall; its noise is an estimate.
+        first = change(gaps / gaps.std(ddof=1) + 0.3)
+        fall = detectable(first.error, first.difference, count, 0.0, alpha)
+        later = rng.normal(0.0, 1.0, (count, 1)) - fall
+        shown += change(later).p_worse <= alpha
+    # The standard deviation of a share of .8 of 400 is .02.
+    assert 0.74 <= shown / drawn <= 0.86
 
 
 def test_groups_gate_too(tmp_path: Path, saved: Path, texts: tuple) -> None:

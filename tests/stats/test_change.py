@@ -59,6 +59,22 @@ def test_no_difference_is_certain() -> None:
     assert max(abs(found.low), abs(found.high)) < 1e-9
 
 
+def test_what_is_unchanged_is_the_same_though_resamples_have_no_figure() -> None:
+    """One cluster of six holds all that the figure divides by: many resamples have none of it."""
+    values = np.array([[1.0, 2.0], *[[0.0, 0.0]] * 5])
+
+    def share(sums: np.ndarray) -> dict[str, np.ndarray]:
+        with np.errstate(invalid="ignore"):
+            return {"share": np.asarray(sums[..., 0] / sums[..., 1])}
+
+    settings = {"higher_is_better": {"share": True}, "margins": {}, "trials": 500, "seed": 0}
+    labels = [str(n) for n in range(6)]
+    found = changes(values, values, share, labels, level=0.95, **settings)["share"]
+    assert (found.first, found.difference, found.low, found.high) == (0.5, 0.0, 0.0, 0.0)
+    moved = changes(values, values * [0.5, 1.0], share, labels, level=0.95, **settings)["share"]
+    assert np.isnan(moved.low) and np.isnan(moved.high)
+
+
 def test_a_constant_fall_is_found_at_once() -> None:
     found = change(np.full(60, -1.0))
     assert found.p_worse == 1 / 4001

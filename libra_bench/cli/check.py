@@ -75,6 +75,10 @@ def check(
         metrics=metrics,
     )
     table = file.tables.gate if file else None
+    junit_file = junit or (file.place(table.junit) if file and table and table.junit else None)
+    page = markdown or (file.place(table.markdown) if file and table and table.markdown else None)
+    against = baseline or (file.baseline if file else None)
+    _refuse_outputs(junit_file, page, [one for one in (against, perf, run) if one])
     texts = text if text is not None else (table.text if table else True)
     outcomes: list[Outcome] = []
     pair: tuple[Path, Path] | None
@@ -93,7 +97,6 @@ def check(
     if perf is None and (pair is None or _has_texts(file)):
         from libra_bench.gate.check import check_run
 
-        against = baseline or (file.baseline if file else None)
         if against is None:
             raise InputError("no --baseline, and no libra-bench.toml that names one")
         if not against.exists():
@@ -103,8 +106,6 @@ def check(
             )
         outcomes.insert(0, check_run(run or _evaluated(file), against, settings, texts=texts))
     outcome = outcomes[0].joined(outcomes[1:])
-    junit_file = junit or (file.place(table.junit) if file and table and table.junit else None)
-    page = markdown or (file.place(table.markdown) if file and table and table.markdown else None)
     show(
         outcome,
         as_json=json,
@@ -114,6 +115,25 @@ def check(
     )
     if outcome.failing:
         raise typer.Exit(EXIT_REGRESSION)
+
+
+def _refuse_outputs(junit: Path | None, page: Path | None, inputs: list[Path]) -> None:
+    """Refuse, before a model runs, files that could not be written or that would replace an input.
+
+    Raises:
+        InputError: as it says.
+    """
+    from libra_bench.core.special import refuse_special
+
+    named = [("--junit", junit), ("--markdown", page)]
+    for option, path in named:
+        if path is None:
+            continue
+        refuse_special(path, option)
+        if any(path.resolve() == one.resolve() for one in inputs):
+            raise InputError(f"{option} {path}: this is what is checked; name another file")
+    if junit is not None and page is not None and junit.resolve() == page.resolve():
+        raise InputError(f"--junit and --markdown are both to be {page}")
 
 
 def _records(file: Configuration | None) -> tuple[Path, Path] | None:

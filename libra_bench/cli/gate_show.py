@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libra_bench.cli.console import number, print_json, say, table, warn
+from libra_bench.core.printable import one_line
 
 if TYPE_CHECKING:
     from libra_bench.gate.judgement import Outcome
@@ -30,7 +31,11 @@ def show(
         if path is not None:
             write_atomic(path, content)
             say(f"wrote {path}")
-    to_github(page)
+    try:
+        to_github(page)
+    except OSError as error:
+        # The summary is a copy; the answer and the exit code are not to depend on it.
+        warn(f"the summary of the job could not be written: {error}")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         # GitHub reads both streams, and stdout may hold JSON.
         for line in error_lines(outcome):
@@ -40,7 +45,7 @@ def show(
     else:
         _table(outcome)
     for note in outcome.notes:
-        warn(note)
+        warn(one_line(note))
 
 
 def _table(outcome: Outcome) -> None:
@@ -49,7 +54,7 @@ def _table(outcome: Outcome) -> None:
         ("score", "before", "now", "change", "interval", "p", "verdict"),
         [
             (
-                one.name,
+                one_line(one.name),
                 number(one.baseline, one.digits),
                 number(one.current, one.digits),
                 "" if one.difference is None else f"{one.difference:+.{one.digits}f}",
@@ -65,12 +70,10 @@ def _table(outcome: Outcome) -> None:
     )
     say("p: corrected over everything that gates")
     for one in outcome.all:
-        if outcome.fails(one):
-            say(f"{one.title}: {one.reason}")
-            if one.moved:
-                studies = ", ".join(f"{study.id} ({study.influence:+.3f})" for study in one.moved)
-                say(f"  moved most: {studies}")
-        elif one.verdict == "undecided":
-            say(f"{one.title}: {one.reason}")
+        if outcome.fails(one) or one.verdict == "undecided":
+            say(one_line(f"{one.title}: {one.reason}"))
+        if outcome.fails(one) and one.moved:
+            studies = ", ".join(f"{study.id} ({study.influence:+.3f})" for study in one.moved)
+            say(one_line(f"  moved most: {studies}"))
     state = "failed" if outcome.failing else "passed"
     say(f"gate {state}: {outcome.verdict} against {outcome.baseline}, alpha {outcome.alpha:g}")

@@ -87,13 +87,18 @@ def judge_run(
     rows, notes = _groups(run, settings.by)
     tested, told = quality_checks(before, now, clusters, settings)
     figures, checks, absent = judge(pairs, clusters, rows, judged, margins, tested, settings)
-    figures = [_named(one, pairs, rows, now.ids) for one in figures]
+    figures = [
+        _named(one, pairs, rows, now.ids) if settings.fails(one.verdict) else one for one in figures
+    ]
     figures += [_lost_figure(name, before, now) for name in lost]
     if new:
         notes.append(f"not gated, for the baseline does not have them: {', '.join(new)}")
     unscored += absent
     if unscored:
-        notes.append(f"not gated, for the baseline has no value: {', '.join(unscored)}")
+        notes.append(
+            "not gated, for the baseline has no value, or of fewer than two patients: "
+            + ", ".join(unscored)
+        )
     if clusters.unknown:
         notes.append(
             f"the patient of {clusters.unknown} of {len(now.ids)} reports is unknown: each is "
@@ -172,9 +177,7 @@ def _groups(run: Run, by: Sequence[str]) -> tuple[dict[str, NDArray[np.bool_]], 
 def _named(
     one: Judgement, pairs: Sequence[Pair], rows: Mapping[str, NDArray[np.bool_]], ids: list[str]
 ) -> Judgement:
-    """A figure that is worse, with the studies that moved it most."""
-    if one.verdict != "worse":
-        return one
+    """A figure that fails, with the studies that moved it most."""
     score = one.name.partition("@")[0]
     pair = next(
         pair for pair in pairs if any(output.name == score for output in pair.metric.outputs)

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing
 from libra_bench.gate.baseline import Baseline
 from libra_bench.gate.judgement import Judgement
 from libra_bench.gate.quality import Tested
@@ -36,6 +37,8 @@ FIGURES = 0.8
 """The part of alpha that the figures have; the quality checks, which have thresholds of their own,
 have the rest."""
 POWER = 0.8
+FEWEST = 2
+"""Patients between whom a difference can be judged at all."""
 WHOLE = "all"
 """The group of all reports."""
 
@@ -93,7 +96,8 @@ def judge(
         tested: quality checks with p-values of their own.
 
     Returns:
-        Figures, checks, and the names of what has no value in the baseline and cannot gate.
+        Figures, checks, and the names of what cannot gate: no value in the baseline, or fewer
+        patients of a group than can be judged.
 
     Raises:
         InputError: fewer than two patients, or too few trials for so many tests.
@@ -103,8 +107,16 @@ def judge(
         for group, rows in groups.items()
         for name, pair, change in _changes(pairs, clusters, rows, group, gated, margins, settings)
     ]
-    absent = [_label(name, group) for name, _, group, _, one in found if math.isnan(one.first)]
     found = [one for one in found if not math.isnan(one[-1].first)]
+    judged = {_label(name, group) for name, _, group, *_ in found}
+    asked = [
+        _label(output.name, group)
+        for group in groups
+        for pair in pairs
+        for output in pair.metric.outputs
+        if output.name in gated
+    ]
+    absent = [label for label in asked if label not in judged]
     raw = [math.nan if one.p is None else one.p for one in tested]
     _refuse_few_trials(len(found), sum(one.p is not None for one in tested), settings)
     worse, better = (
@@ -150,18 +162,21 @@ def _changes(
     settings: GateSettings,
 ) -> list[tuple[str, Pair, Change]]:
     """The change of each score within one group; all metrics share one drawing of patients."""
-    used = [pair for pair in pairs if any(one.name in gated for one in pair.metric.outputs)]
+    asked = [pair for pair in pairs if any(one.name in gated for one in pair.metric.outputs)]
+    used = [pair for pair in asked if clusters.of(rows & pair.both).count >= FEWEST]
+    if group == WHOLE and len(used) < len(asked):
+        faults = [
+            f"{pair.metric.name}: {behind.count} {behind.unit} scored on both sides"
+            for pair in asked
+            if (behind := clusters.of(rows & pair.both)).count < FEWEST
+        ]
+        raise InputError(
+            f"no difference can be judged below {FEWEST} patients, and a gate needs more reports: "
+            + listing(faults)
+        )
     if not used:
         return []
     drawn = clusters.of(rows)
-    for pair in used:
-        behind = clusters.of(rows & pair.both)
-        if behind.count < 2:
-            raise InputError(
-                f"{pair.metric.name}{'' if group == WHOLE else f' ({group})'}: {behind.count} "
-                f"{behind.unit} scored on both sides, and no difference can be judged below two; "
-                "a gate needs more reports"
-            )
     stacked = [
         np.concatenate(
             [
@@ -227,9 +242,7 @@ def _figure(
     return _decided(judged, p_values, settings.alpha, level)
 
 
-def _decided(
-    judged: Judgement, p_values: Sequence[float], alpha: float, level: float
-) -> Judgement:
+def _decided(judged: Judgement, p_values: Sequence[float], alpha: float, level: float) -> Judgement:
     assert judged.difference is not None and judged.low is not None and judged.high is not None
     if math.isnan(judged.difference):
         return replace(judged, verdict="worse", reason="the baseline has a value, and the run none")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
+from libra_bench.core.printable import one_line, printable
 from libra_bench.gate.judgement import Judgement, Outcome
 
 MARKS = {"worse": "❌", "better": "✅", "same": "✅", "undecided": "❔"}
@@ -17,10 +20,14 @@ WORDS = {
 }
 LONGEST = 400
 """Characters of a text that are shown."""
+LIMIT = 60_000
+"""Characters of a page; GitHub takes 65,536 in a comment."""
+FEW = 60
+"""Rows that are shown in their own order."""
 
 
 def markdown(outcome: Outcome, link: str | None = None) -> str:
-    """The outcome as a page of GitHub's Markdown.
+    """The outcome as a page of GitHub's Markdown, short enough for a comment.
 
     Args:
         link: where the run's pages lie: a report, a browser's folder, an artifact.
@@ -29,19 +36,41 @@ def markdown(outcome: Outcome, link: str | None = None) -> str:
     lines = [
         f"## Gate {state}: {WORDS[outcome.verdict]}",
         "",
-        f"`{outcome.run}` against `{outcome.baseline}`, alpha {outcome.alpha:g} over all figures",
-        *([f", [browse the run]({link})"] if link else []),
+        f"{_code(outcome.run)} against {_code(outcome.baseline)}, "
+        f"alpha {outcome.alpha:g} over all figures"
+        + (f", [browse the run]({_target(link)})" if link else ""),
         "",
         "| | figure | baseline | now | difference | interval | p (corrected) | detectable |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
-        *(_row(one) for one in outcome.all),
-        "",
     ]
-    for one in outcome.all:
-        if outcome.fails(one):
-            lines += [f"**{_cell(one.title)}**: {_cell(one.reason)}", "", *_studies(one)]
-    lines += [f"- {_cell(note)}" for note in outcome.notes]
-    return "\n".join(lines).rstrip() + "\n"
+    # What failed comes first, so that it is not what a limit cuts off.
+    ordered = sorted(outcome.all, key=lambda one: not outcome.fails(one))
+    rows = [_row(one) for one in (outcome.all if len(outcome.all) <= FEW else ordered)]
+    failing = [_failure(one) for one in outcome.failing]
+    notes = [f"- {_cell(note)}" for note in outcome.notes]
+    texts = _texts(outcome)
+    page = _Page(lines)
+    page.add(rows, "figures are left out here; the JUnit file has them all")
+    page.add(["", *notes, ""])
+    page.add(failing, "failing figures are not described here; the JUnit file has them all")
+    page.add(texts, "studies are not shown here")
+    return "\n".join(page.lines).rstrip() + "\n"
+
+
+class _Page:
+    """Lines up to a size; what does not fit is counted and said."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def add(self, parts: list[str], left_out: str = "lines are left out") -> None:
+        size = sum(len(line) + 1 for line in self.lines)
+        for place, part in enumerate(parts):
+            size += len(part) + 1
+            if size > LIMIT:
+                self.lines += ["", f"… {len(parts) - place} {left_out}", ""]
+                return
+            self.lines.append(part)
 
 
 def _row(one: Judgement) -> str:
@@ -69,46 +98,78 @@ def _number(value: float | None, digits: int) -> str:
     return "–" if value is None or value != value else f"{value:.{digits}f}"
 
 
-def _studies(one: Judgement) -> list[str]:
-    """A table of the studies that moved a figure most."""
+def _failure(one: Judgement) -> str:
+    """Why a figure failed, and the studies that moved it most."""
+    said = f"**{_cell(one.title)}**: {_cell(one.reason)}"
     if not one.moved:
-        return []
-    texts = any(study.text is not None for study in one.moved)
-    head = "| study | influence |" + (" text now | reference |" if texts else "")
-    lines = [head, "|---|--:|" + ("---|---|" if texts else "")]
-    for study in one.moved:
-        row = f"| {_code(study.id)} | {study.influence:+.3f} |"
-        if texts:
-            row += f" {_cell(study.text or '')} | {_cell(study.reference or '')} |"
-        lines.append(row)
-    return [*lines, ""]
+        return f"{said}\n"
+    rows = [f"| {_code(study.id)} | {study.influence:+.3f} |" for study in one.moved]
+    return "\n".join([said, "", "| study | influence |", "|---|--:|", *rows, ""])
+
+
+def _texts(outcome: Outcome) -> list[str]:
+    """The texts of the studies that were named, each once, as the lines of one table."""
+    named = {
+        study.id: study
+        for one in outcome.failing
+        for study in reversed(one.moved)
+        if study.text is not None
+    }
+    order = dict.fromkeys(study.id for one in outcome.failing for study in one.moved)
+    rows = [
+        f"| {_code(key)} | {_cell(named[key].text or '')} | {_cell(named[key].reference or '')} |"
+        for key in order
+        if key in named
+    ]
+    head = ["| study | text now | reference |", "|---|---|---|"]
+    return [*head, *rows] if rows else []
 
 
 def _cell(text: str) -> str:
-    """A text that breaks no table and makes no markup."""
-    flat = " ".join(text.split())
+    """A text that breaks no table, makes no markup and calls nobody."""
+    flat = printable(" ".join(text.split()))
     shown = flat if len(flat) <= LONGEST else flat[:LONGEST] + " …"
-    for mark in "\\|<>`*_[]":
-        shown = shown.replace(mark, f"\\{mark}" if mark not in "<>" else f"&{'lg'[mark == '>']}t;")
-    return shown
+    for mark, written in _WRITTEN.items():
+        shown = shown.replace(mark, written)
+    # An invisible comment parts the sign from the name or number: nobody is notified, and no issue
+    # is linked.
+    return _CALLING.sub(r"\1<!-- -->", shown)
+
+
+_WRITTEN = {
+    "\\": "\\\\",
+    "&": "&amp;",
+    "<": "&lt;",
+    ">": "&gt;",
+    **{mark: f"\\{mark}" for mark in "|`*_[]~$"},
+}
+"""What stands for a character, in the order of replacement."""
+_CALLING = re.compile(r"([@#])(?=\w)")
 
 
 def _code(text: str) -> str:
     """A text as code, in which nothing but the bar needs a mark of its own."""
-    return f"`{' '.join(text.replace('`', chr(39)).split())}`".replace("|", "\\|")
+    flat = printable(" ".join(text.replace("`", "'").split()))
+    return f"`{flat or ' '}`".replace("|", "\\|")
+
+
+def _target(link: str) -> str:
+    """An address as the target of a link."""
+    return quote(link, safe="%/:?#[]@!$&'*+,;=~")
 
 
 def error_lines(outcome: Outcome) -> list[str]:
     """GitHub's workflow commands: an error for each failing figure."""
+    titles = [one_line(f"{one.title}: {one.verdict}") for one in outcome.failing]
     return [
-        f"::error title={_property(f'{one.title}: {one.verdict}')}::{_data(_message(one))}"
-        for one in outcome.failing
+        f"::error title={_property(title)}::{_data(_message(one))}"
+        for title, one in zip(titles, outcome.failing, strict=True)
     ]
 
 
 def _message(one: Judgement) -> str:
-    ids = ", ".join(study.id for study in one.moved)
-    return one.reason + (f"; moved most: {ids}" if ids else "")
+    ids = ", ".join(one_line(study.id) for study in one.moved)
+    return one_line(one.reason) + (f"; moved most: {ids}" if ids else "")
 
 
 def _data(text: str) -> str:

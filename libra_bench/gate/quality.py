@@ -45,7 +45,7 @@ class Tested:
         if corrected <= alpha:
             return replace(found, reason=f"{found.reason}, corrected p {corrected:.2g}")
         return replace(
-            found, verdict="undecided", moved=(), reason=f"{found.reason}, which chance may explain"
+            found, verdict="undecided", reason=f"{found.reason}, which chance may explain"
         )
 
 

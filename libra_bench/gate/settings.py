@@ -70,6 +70,10 @@ class GateSettings:
         if faults:
             raise InputError(listing(faults))
 
+    def fails(self, verdict: str) -> bool:
+        """Whether a verdict makes the gate red."""
+        return verdict == "worse" or (self.strict and verdict == "undecided")
+
     def threshold(self, name: str) -> float:
         """The threshold in force."""
         return self.thresholds.get(name, THRESHOLDS[name])

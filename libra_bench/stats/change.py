@@ -102,7 +102,7 @@ def changes(
     for name in one:
         chance, difference = by_chance[name], float(two[name]) - float(one[name])
         low, high = _interval(chance, difference, level)
-        # What no exchange moves is unchanged, also where the bootstrap draws too few to give a figure.
+        # What no exchange moves is unchanged, also where resamples have too few for a figure.
         if name in outer and not float(np.ptp(chance)) <= EQUAL:
             low, high = np.minimum(low, outer[name][0]), np.maximum(high, outer[name][1])
         side, margin = (1.0 if higher_is_better[name] else -1.0), margins.get(name, 0.0)

@@ -119,11 +119,13 @@ def test_a_truncated_file_is_refused(run: Path, saved: Path, tmp_path: Path, siz
 
 def test_one_report_or_patient_is_refused(tmp_path: Path) -> None:
     one = make_run(tmp_path / "one", ["Lungs clear."], ["Lungs are clear."])
-    with pytest.raises(InputError, match="1 patients scored on both sides"):
+    with pytest.raises(
+        InputError, match=r"below 2 patients[^$]*bleu: 1 patients scored on both sides"
+    ):
         check_run(one, one, QUICK)
     texts = cohort(6)
     alone = make_run(tmp_path / "alone", *texts, patients=lambda n: "p")
-    with pytest.raises(InputError, match="below two"):
+    with pytest.raises(InputError, match="below 2 patients"):
         check_run(alone, alone, QUICK)
 
 
@@ -183,6 +185,23 @@ def test_a_score_without_a_value_in_a_group_does_not_gate(tmp_path: Path) -> Non
     outcome = check_run(run, run, GateSettings(trials=1000, by=("has_prior",)))
     assert outcome.verdict == "same"
     assert all(one.difference == 0 for one in outcome.figures)
+
+
+def test_a_group_with_too_few_scored_reports_does_not_gate(tmp_path: Path) -> None:
+    """Five reports of AP, one of them scored: a failed report has no score."""
+    texts, references = cohort(24)
+    told = [None if n < 4 else text for n, text in enumerate(texts)]
+    run = make_run(
+        tmp_path / "run",
+        told,
+        references,
+        patients=lambda n: f"p{n}",
+        fields=lambda n: {"view": "AP" if n < 5 else "PA"},
+    )
+    outcome = check_run(run, run, GateSettings(trials=1000, by=("view",)))
+    assert outcome.verdict == "same"
+    assert "fewer than two patients: bleu1@view=AP, bleu2@view=AP" in outcome.notes[0]
+    assert {one.group for one in outcome.figures} == {None, "view=PA"}
 
 
 def test_an_unfinished_run_is_refused(run: Path, saved: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -174,8 +175,90 @@ def test_strange_ids_and_texts_break_no_format() -> None:
     assert (strict.get("failures"), strict.get("skipped")) == ("2", "0")
     page = markdown(outcome())
     assert "<b>" not in page and "| `a\\|b" in page
-    assert all(len(re.findall(r"(?<!\\)\|", line)) in (0, 5, 9) for line in page.splitlines())
-    assert error_lines(outcome()) == ["::error title=M|1%3A worse::a%0A%25; moved most: a|b\x00`c"]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) in (0, 3, 4, 9) for line in page.splitlines())
+    assert error_lines(outcome()) == [
+        r"::error title=M|1%3A worse::a\x0a%25; moved most: a|b\x00`c"
+    ]
+
+
+EVIL = ("a\n::error::pwn", "b|c`d", "\x1b[31mred", "@octocat #12 $x$ ~~s~~", "<img src=x>")
+
+
+def test_data_writes_no_line_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids, groups and texts that a terminal, GitHub's log or Markdown would act on."""
+    texts, references = cohort(60)
+    runs = [
+        make_run(
+            tmp_path / name,
+            [f"{text} @octocat see #12 \x1b[31m {EVIL[0]}" for text in part],
+            references,
+            ids=lambda n: f"{EVIL[n % 5]} {n}",
+            fields=lambda n: {"view": EVIL[n % 3]},
+        )
+        for name, part in (("before", texts), ("now", cut(texts, 1.0)))
+    ]
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    check = ("check", "--run", runs[1], "--baseline", runs[0], "--by", "view", *QUICK)
+    answer = program(*check, "--junit", "j.xml", "--markdown", "m.md")
+    assert answer.exit_code == 3
+    lines = [line for line in answer.output.splitlines() if line.lstrip().startswith("::")]
+    failing = json.loads(program(*check, "--json").stdout)
+    assert len(lines) == sum(
+        one["verdict"] == "worse" for one in failing["figures"] + failing["checks"]
+    )
+    assert all(line.startswith("::error title=") for line in lines)
+    check_junit(Path("j.xml").read_text())
+    page = Path("m.md").read_text()
+    assert "\x1b" not in answer.output + page
+    # In code nothing is a mention; elsewhere a comment stands between.
+    assert "@<!-- -->octocat see #<!-- -->12" in page
+    outside = re.sub(r"(?<!\\)`[^`]*`", "", page)
+    assert not re.search(r"[@#]\w|(?<!\\)[$~]|<img", outside)
+
+
+def test_a_page_fits_into_a_comment() -> None:
+    study = [Moved(f"s{n}", -1.0, "word " * 200, "other " * 200) for n in range(1500)]
+    figures = [
+        Judgement(
+            f"m{n}", f"M{n}", "same" if n < 50 else "worse", 2.0, 1.0, -1.0, reason="fell " * 20
+        )
+        for n in range(300)
+    ]
+    few = [replace(one, moved=tuple(study[5 * n : 5 * n + 5])) for n, one in enumerate(figures)]
+    page = markdown(Outcome("base", "run", 0.05, False, few))
+    assert len(page) < 65_536
+    assert page.index("worse | M50") < page.index("same | M0")
+    assert re.search(r"… \d+ failing figures are not described here", page)
+    short = markdown(Outcome("base", "run", 0.05, False, few[50:52]))
+    # A study that moved two figures is shown once.
+    twice = markdown(
+        Outcome(
+            "base", "run", 0.05, False, [replace(one, moved=few[50].moved) for one in few[50:52]]
+        )
+    )
+    assert short.count("| word") == 10 and twice.count("| word") == 5
+
+
+def test_outputs_that_cannot_be_are_refused_first(runs: dict[str, Path], tmp_path: Path) -> None:
+    program("baseline", "save", runs["before"], "--output", "b.json")
+    kept = Path("b.json").read_bytes()
+    check = ("check", "--run", runs["before"], "--baseline", "b.json", *QUICK)
+    for arguments, message in (
+        (("--junit", "b.json"), "this is what is checked"),
+        (("--markdown", tmp_path), "a file was expected"),
+        (("--junit", "x", "--markdown", "x"), "are both to be x"),
+    ):
+        answer = program(*check, *arguments)
+        assert answer.exit_code == 2 and message in " ".join(answer.output.split())
+    assert Path("b.json").read_bytes() == kept
+
+
+def test_a_summary_that_cannot_be_written_changes_no_answer(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", "nowhere/summary.md")
+    answer = program("check", "--run", runs["worse"], "--baseline", runs["before"], *QUICK)
+    assert answer.exit_code == 3 and "summary of the job could not be written" in answer.output
 
 
 @pytest.mark.parametrize(
@@ -203,4 +286,8 @@ def test_strict_fails_what_is_undecided(runs: dict[str, Path], tmp_path: Path) -
     near = make_run(tmp_path / "near", [*texts[:-1], "The lungs are clear."], references)
     check = ("check", "--run", near, "--baseline", runs["before"], *QUICK)
     assert program(*check).exit_code == 0
-    assert program(*check, "--strict").exit_code == 3
+    strict = program(*check, "--strict", "--json")
+    assert strict.exit_code == 3
+    # What fails names its studies, also where it is only undecided.
+    failing = [one for one in json.loads(strict.stdout)["figures"] if one["verdict"] != "same"]
+    assert failing and all(one["moved"][0]["id"] == "study-59" for one in failing)

@@ -100,6 +100,9 @@ class Baseline(_Part):
     predictions_hash: str
     ids: list[str] = Field(min_length=1)
     patients: list[int | None]
+    reference_marks: list[str] | None = None
+    """Eight bits of a hash of each report's id and reference: they name nearly every reference
+    that was changed, and cannot tell whether a text that someone guesses is the one."""
     quality: Quality
     metrics: dict[str, Statistics]
     not_scored: dict[str, str] = {}
@@ -114,6 +117,7 @@ class Baseline(_Part):
             faults.append("ids that occur twice")
         columns: dict[str, list[Any] | None] = {
             "patients": self.patients,
+            "reference_marks": self.reference_marks,
             **{f"quality.{name}": getattr(self.quality, name) for name in Quality.model_fields},
         }
         for name, metric in self.metrics.items():

@@ -9,6 +9,8 @@ from libra_bench.metrics.signatures import differing_parts
 
 MAY_DIFFER = ("n", "model", "resampled")
 """Other weights are what a check is about, and a failed report shows in `n`."""
+NAMED = 5
+"""Ids that are named."""
 MEND = (
     "hold the run against a baseline of its own kind, or replace this one: "
     '`libra-bench baseline update --run DIR --output FILE --accept "reason"`'
@@ -25,7 +27,10 @@ def refuse_unlike(baseline: Baseline, now: Baseline) -> None:
     if baseline.profile != now.profile:
         faults.append(f"profile {baseline.profile} there, {now.profile} here")
     if not faults and baseline.cohort_hash != now.cohort_hash:
-        faults.append("the same ids with other reference texts (the hashes of the cohorts differ)")
+        faults.append(
+            "the same ids with other reference texts (the hashes of the cohorts differ)"
+            + _other_references(baseline, now)
+        )
     told = set()
     for name, (_, score) in now.scores.items():
         if name not in baseline.scores:
@@ -57,3 +62,17 @@ def _reports(baseline: Baseline, now: Baseline) -> list[str]:
         faults += [f"id {key!r} only in the baseline" for key in baseline.ids if key not in here]
         faults += [f"id {key!r} only in the run" for key in now.ids if key not in there]
     return faults
+
+
+def _other_references(baseline: Baseline, now: Baseline) -> str:
+    """Ids whose reference has another mark, in words; eight bits miss one of 256."""
+    if baseline.reference_marks is None or now.reference_marks is None:
+        return ""
+    before = dict(zip(baseline.ids, baseline.reference_marks, strict=True))
+    other = [
+        repr(key)
+        for key, mark in zip(now.ids, now.reference_marks, strict=True)
+        if mark != before[key]
+    ]
+    more = f" and {len(other) - NAMED} more" if len(other) > NAMED else ""
+    return f": {', '.join(other[:NAMED])}{more}" if other else ""

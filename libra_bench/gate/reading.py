@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
+from libra_bench.core.identity import text_hash
 from libra_bench.core.records import Example, Prediction, is_missing
 from libra_bench.gate.baseline import Baseline, Made, Quality, Score, Statistics
 from libra_bench.metrics import registry
@@ -25,6 +26,8 @@ from libra_bench.version import __version__
 if TYPE_CHECKING:
     import pandas as pd
 
+MARK = 2
+"""Hexadecimal digits of a reference's mark."""
 _LIMIT = re.compile(r"(?:^|,)max_new_tokens=(\d+)(?:,|$)")
 
 
@@ -86,6 +89,9 @@ def _evidence(
         predictions_hash=hashes["predictions"],
         ids=ids,
         patients=_numbered(frame),
+        reference_marks=[
+            text_hash(*pair)[:MARK] for pair in zip(ids, frame["reference_hash"], strict=True)
+        ],
         quality=quality_of([by_id[key] for key in ids]),
         metrics={
             name: _statistics(path, name, profile, frame, scores) for name in scored_metrics(frame)

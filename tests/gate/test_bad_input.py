@@ -64,8 +64,19 @@ def test_other_runs_are_refused(
 def test_other_references_are_refused(tmp_path: Path, saved: Path, texts: tuple) -> None:
     references = ["The lungs are hyperinflated.", *texts[1][1:]]
     other = make_run(tmp_path / "other", texts[0], references)
-    with pytest.raises(InputError, match="same ids with other reference texts"):
+    with pytest.raises(
+        InputError, match=r"(?m)other reference texts .*differ\): 'study-0'$"
+    ) as told:
         check_run(other, saved, QUICK)
+    # An older file has no marks, and the refusal no ids.
+    changed(saved, lambda value: value.pop("reference_marks"))
+    with pytest.raises(InputError, match=r"(?m)other reference texts .*differ\)$"):
+        check_run(other, saved, QUICK)
+    assert "study-1" not in str(told.value)
+    every = make_run(tmp_path / "every", texts[0], [f"{text} Stable." for text in texts[1]])
+    files.write(read_run(other).evidence, saved)
+    with pytest.raises(InputError, match=r"(?m)'study-\d+', .* and \d+ more$"):
+        check_run(every, saved, QUICK)
 
 
 def test_other_weights_are_what_a_gate_is_for(tmp_path: Path, saved: Path, texts: tuple) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from libra_bench.cli import gate_options as gate
 from libra_bench.cli.check import EXIT_REGRESSION
-from libra_bench.cli.console import complain, say
+from libra_bench.cli.console import complain, say, warn
 from libra_bench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from libra_bench.gate.baseline import Baseline
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,6 +46,7 @@ def save(output: Output, folder: Folder = None, run: Run = None) -> None:
     made = first(place)
     baseline.write(made, output)
     say(f"wrote {output}: {len(made.ids)} reports, {len(made.scores)} scores")
+    _tell_valueless(made)
 
 
 @app.command("update")
@@ -85,3 +89,9 @@ def update(
         raise typer.Exit(EXIT_REGRESSION)
     baseline.write(made, output)
     say(f"wrote {output}: {made.history[-1].verdict}, update {len(made.history)}")
+    _tell_valueless(made)
+
+
+def _tell_valueless(made: Baseline) -> None:
+    if made.valueless:
+        warn(f"no report has a value of {', '.join(made.valueless)}: this will not gate")

@@ -146,6 +146,11 @@ class Baseline(_Part):
             for name, score in part.scores.items()
         }
 
+    @property
+    def valueless(self) -> list[str]:
+        """Scores that no report has: they cannot gate."""
+        return [name for name, (_, score) in self.scores.items() if score.value is None]
+
 
 def _half_scored(name: str, metric: Statistics, ids: list[str]) -> list[str]:
     """Reports of which some statistics are numbers and some are not."""

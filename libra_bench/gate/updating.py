@@ -70,15 +70,13 @@ def later(
 def _usable(run: Run) -> Baseline:
     made = run.evidence
     faults = []
-    if not made.scores:
-        faults.append("no metric was scored")
-    empty = [name for name, (_, score) in made.scores.items() if score.value is None]
-    if empty:
-        faults.append(f"no value of {', '.join(empty)}")
+    if all(score.value is None for _, score in made.scores.values()):
+        faults.append("no metric was scored; `libra-bench score --run` scores it")
     if made.clusters.count < 2:
         faults.append(
             f"{made.clusters.count} {made.clusters.unit}; no later run could be judged below two"
         )
     if faults:
         raise InputError(f"{run.path}: no baseline can be made: {'; '.join(faults)}")
-    return made
+    # Why a metric could not be scored tells of this machine: such reasons name its folders.
+    return made.model_copy(update={"not_scored": dict.fromkeys(made.not_scored, "")})

@@ -90,6 +90,29 @@ def test_a_baseline_holds_no_text_no_patient_and_no_path(runs: dict[str, Path]) 
     assert value["patients"][:4] == [0, 0, 1, 1]
 
 
+def test_what_no_report_has_does_not_gate(tmp_path: Path) -> None:
+    """No word of change in a reference: the score of those reports has no value."""
+    run = make_run(
+        tmp_path / "run",
+        ["Lungs clear.", "Heart normal.", "No effusion."] * 2,
+        ["The lungs are clear.", "The heart is normal.", "There is no effusion."] * 2,
+        metrics=("bleu", "temporal_f1"),
+    )
+    summary = json.loads((run / "summary.json").read_text())
+    # A reason names a folder of the machine, and a baseline must not.
+    gap = {"reason": f"no file {tmp_path}/weights", "mend": "get it"}
+    (run / "summary.json").write_text(json.dumps({**summary, "not_scored": {"semb": gap}}))
+    answer = program("baseline", "save", run, "--output", "b.json")
+    assert answer.exit_code == 0
+    assert "no report has a value of temporal_f1_change: this will not gate" in answer.output
+    assert str(tmp_path) not in Path("b.json").read_text()
+    checked = program("check", "--run", run, "--baseline", "b.json", *QUICK, "--strict", "--json")
+    assert checked.exit_code == 0, checked.output
+    found = json.loads(checked.stdout)
+    assert "temporal_f1_change" in " ".join(found["notes"])
+    assert "temporal_f1_change" not in {one["name"] for one in found["figures"]}
+
+
 def test_unchanged_numbers_survive_the_file(runs: dict[str, Path]) -> None:
     for name in ("b.json", "b.json.gz"):
         program("baseline", "save", runs["before"], "--output", name)

@@ -79,7 +79,7 @@ class Update(_Part):
     date: str
     verdict: Literal["same", "better", "worse", "undecided", "not compared"]
     accepted: str | None
-    """The reason that was given for a run that was worse or could not be compared."""
+    """The reason that was given, as is needed for a run that was worse or not comparable."""
     worse: list[str] = []
     replaced: str
     """Hash of the predictions before."""

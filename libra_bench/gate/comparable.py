@@ -17,11 +17,15 @@ MEND = (
 )
 
 
+class NotComparableError(InputError):
+    """The run answers other reports, or in a way that makes other figures."""
+
+
 def refuse_unlike(baseline: Baseline, now: Baseline) -> None:
     """Refuse a run that answers other reports, or in a way that makes other figures.
 
     Raises:
-        InputError: everything that differs, together, and what to do.
+        NotComparableError: everything that differs, together, and what to do.
     """
     faults = _reports(baseline, now)
     if baseline.profile != now.profile:
@@ -45,7 +49,7 @@ def refuse_unlike(baseline: Baseline, now: Baseline) -> None:
         if before.higher_is_better != score.higher_is_better:
             faults.append(f"{name}: one is better when higher, the other when lower")
     if faults:
-        raise InputError(
+        raise NotComparableError(
             "the run and its baseline are not comparable: " + listing(faults) + f"\nTo do: {MEND}"
         )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing
-from libra_bench.gate.baseline import Baseline
+from libra_bench.gate.baseline import Baseline, Statistics
 from libra_bench.gate.judgement import Judgement
 from libra_bench.gate.quality import Tested
 from libra_bench.gate.settings import GateSettings
@@ -69,6 +69,7 @@ def pairs_of(baseline: Baseline, now: Baseline) -> list[Pair]:
         unknown = [key for key in metric.statistics if key not in part.columns]
         if unknown:
             raise InputError(f"the baseline has no statistic {unknown[0]!r} of {name}")
+        _refuse_edited(metric, part)
         found.append(
             Pair(
                 metric,
@@ -77,6 +78,28 @@ def pairs_of(baseline: Baseline, now: Baseline) -> list[Pair]:
             )
         )
     return found
+
+
+def _refuse_edited(metric: Metric, part: Statistics) -> None:
+    """Refuse statistics that do not make the scores beside them.
+
+    Raises:
+        InputError: the scores that are not those of the statistics.
+    """
+    values = part.array(metric.statistics)
+    made = metric.finalise(values[scored_rows(values)].sum(axis=0))
+    faults = [
+        f"{name}: {score.value:.4f} stands there, and its statistics make {float(made[name]):.4f}"
+        for name, score in part.scores.items()
+        if score.value is not None
+        and name in made
+        and not math.isclose(score.value, float(made[name]), rel_tol=1e-6, abs_tol=1e-6)
+    ]
+    if faults:
+        raise InputError(
+            "the baseline was changed after it was made: " + listing(faults) + "\nTo do: make it "
+            "again with `libra-bench baseline save`, or take it from version control"
+        )
 
 
 def judge(

@@ -9,6 +9,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.gate import baseline as files
 from libra_bench.gate.baseline import Baseline, Update
 from libra_bench.gate.check import judge_run
+from libra_bench.gate.comparable import NotComparableError
 from libra_bench.gate.judgement import Judgement
 from libra_bench.gate.reading import Run, read_run
 from libra_bench.gate.settings import GateSettings
@@ -49,17 +50,16 @@ def later(
         outcome = judge_run(found, before, settings, label=str(output))
         verdict, failing = outcome.verdict, outcome.failing
         worse = [one.name for one in outcome.all if one.verdict == "worse"]
-    except InputError:
+    except NotComparableError:
         if reason is None:
             raise
     if failing and reason is None:
         return None, failing
-    taken = reason if failing or verdict == "not compared" else None
     entry = Update.model_validate(
         {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "verdict": verdict,
-            "accepted": taken,
+            "accepted": reason,
             "worse": worse,
             "replaced": before.predictions_hash,
         }

@@ -97,9 +97,19 @@ def half_scored(value: dict[str, Any]) -> None:
     value["metrics"]["bleu"]["columns"]["matches1"][3] = None
 
 
+def edited_statistic(value: dict[str, Any]) -> None:
+    value["metrics"]["bleu"]["columns"]["matches1"][3] += 1
+
+
+def edited_score(value: dict[str, Any]) -> None:
+    value["metrics"]["rouge_l"]["scores"]["rouge_l"]["value"] -= 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (edited_statistic, "changed after it was made: \n  bleu1: .* its statistics make"),
+        (edited_score, "changed after it was made: rouge_l: "),
         (metric_version, "bleu1: version 0 there, 1 here"),
         (nan_statistic, "id 'study-3' has a statistic that is no number"),
         (half_scored, "metrics.bleu: id 'study-3' has a statistic"),

@@ -66,13 +66,21 @@ def test_save_check_and_update(runs: dict[str, Path], tmp_path: Path) -> None:
     assert program(*update, runs["worse"], "--accept", " ").exit_code == 2
     assert Path("b.json").read_bytes() == kept
 
+    # A reason is for runs, not for options that cannot be used.
+    for wrong in (("--margin", "blue=1"), ("--by", "wiev")):
+        assert program(*update, runs["other"], "--accept", "x", "--margin", "blue=1").exit_code == 2
+        assert program(*update, runs["worse"], "--accept", "x", *wrong).exit_code == 2
+    assert Path("b.json").read_bytes() == kept
+
     assert program(*update, runs["worse"], "--accept", "shorter on purpose").exit_code == 0
     assert program(*update, runs["before"]).exit_code == 0
+    assert program(*update, runs["before"], "--accept", "the same again").exit_code == 0
     assert program(*update, runs["other"], "--accept", "beams from now on").exit_code == 0
     history = files.read(Path("b.json")).history
     assert [(one.verdict, one.accepted) for one in history] == [
         ("worse", "shorter on purpose"),
         (history[1].verdict, None),
+        ("same", "the same again"),
         ("not compared", "beams from now on"),
     ]
     assert history[1].verdict in ("better", "undecided")

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from libra_bench.configuration_values import run_values
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, read_bytes
 from libra_bench.core.names import unknown_name
 from libra_bench.gate.settings import DEFAULT_TRIALS, THRESHOLDS, GateSettings
 from libra_bench.generation.factory import SystemSettings
-from libra_bench.generation.protocols import Decoding
 from libra_bench.metrics import registry
 from libra_bench.metrics.profiles import PROFILES
 from libra_bench.pipeline import Settings
@@ -196,6 +196,9 @@ def read(path: Path) -> Configuration:
         inside, value = TABLE, _inside(value)
         if value is None:
             raise InputError(f"{path}: it has no table [tool.libra-bench]")
+    if not isinstance(value, dict):
+        line = _lines(text).get(TABLE, 1)
+        raise InputError(f"{path}: line {line}: {'.'.join(TABLE)}: a table was expected")
     faults: list[tuple[Key, str]] = []
     tables = None
     try:
@@ -236,10 +239,8 @@ def _meanings(value: Mapping[str, Any], path: Path) -> Iterator[tuple[Key, str]]
         yield ("run", "profile"), str(unknown_name("profile", profile, PROFILES))
     else:
         yield from _metric_names(run, gate, profile if isinstance(profile, str) else "libra")
-    known = [one.name for one in fields(Decoding) if one.name != "name"]
-    for name in _dict(run, "decoding"):
-        if name not in known:
-            yield ("run", "decoding", name), str(unknown_name("decoding setting", name, known))
+    for key, message in run_values(run, path.parent):
+        yield ("run", *key), message
     for name in _dict(gate, "thresholds"):
         if name not in THRESHOLDS:
             yield ("gate", "thresholds", name), str(unknown_name("threshold", name, THRESHOLDS))

@@ -166,6 +166,69 @@ def test_other_faults(folder: Path, text: str, message: str) -> None:
     assert CliRunner().invoke(app, ["check"]).exit_code == 2
 
 
+def test_values_are_checked_before_anything_runs(folder: Path) -> None:
+    path = folder / "libra-bench.toml"
+    path.write_text(
+        """\
+[run]
+model = "libra-tyny"
+data = "rexrank:none.json"
+corpus = "openy:x"
+section = "impresion"
+prior_policy = "dicom"
+protocol = "libra-papr"
+engine = "fastt"
+device = "gpu"
+dtype = "f16"
+conv_mode = "lybra"
+batch_size = 0
+image_root = "nowhere"
+
+[run.decoding]
+num_beams = "x"
+do_sample = 1
+length_penalty = true
+"""
+    )
+    with pytest.raises(InputError) as told:
+        read(path)
+    message = str(told.value)
+    for line, part in (
+        (2, "run.model: unknown model (and no folder of that name) 'libra-tyny'. Did you mean"),
+        (3, f"run.data: there is no {folder / 'none.json'}"),
+        (4, "run.corpus: unknown kind of data 'openy'. Did you mean 'openi'"),
+        (5, "run.section: unknown section 'impresion'. Did you mean 'impression'"),
+        (6, "run.prior_policy: unknown prior policy 'dicom'"),
+        (7, "run.protocol: unknown protocol 'libra-papr'. Did you mean 'libra-paper'"),
+        (8, "run.engine: unknown engine 'fastt'. Did you mean 'fast'"),
+        (9, "run.device: unknown device 'gpu'. Did you mean 'cuda'"),
+        (10, "run.dtype: unknown dtype 'f16'"),
+        (11, "run.conv_mode: unknown conversation mode 'lybra'"),
+        (12, "run.batch_size: 0: a positive number or `auto`"),
+        (13, "run.image_root: there is no folder"),
+        (16, "run.decoding.num_beams: 'x': a whole number was expected"),
+        (17, "run.decoding.do_sample: 1: true or false was expected"),
+        (18, "run.decoding.length_penalty: True: a number was expected"),
+    ):
+        assert f"line {line}: {part}" in message, message
+    assert message.count("\n  line ") == 15
+    path.write_text("[run]\ndecoding = { num_beams = 0 }\n")
+    with pytest.raises(InputError, match=r"line 2: run\.decoding: .*num_beams"):
+        read(path)
+    # A model may be a folder beside the file; whole numbers are numbers.
+    (folder / "mine").mkdir()
+    path.write_text('[run]\nmodel = "mine"\ndecoding = { num_beams = 4, length_penalty = 2 }\n')
+    assert read(path).run().system.model == str(folder / "mine")
+
+
+def test_a_table_that_is_none(folder: Path) -> None:
+    project = folder / "pyproject.toml"
+    project.write_text('[project]\nname = "x"\n\n[tool]\nlibra-bench = 3\n')
+    with pytest.raises(InputError, match=r"line 5: tool\.libra-bench: a table was expected"):
+        read(project)
+    assert CliRunner().invoke(app, ["check"]).exit_code == 2
+
+
 def test_text_that_is_no_text(folder: Path) -> None:
     (folder / "libra-bench.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="not UTF-8"):

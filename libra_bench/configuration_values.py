@@ -1,4 +1,4 @@
-"""What the values of `[run]` mean: names that there are, files that lie there; no weights are read."""
+"""The values of `[run]`: names that there are, files that lie there. No weights are read."""
 
 from __future__ import annotations
 

@@ -156,6 +156,11 @@ def canonical(name: str, profile: str) -> str:
     raise unknown_name(f"metric of profile {profile!r}", name, metrics, near)
 
 
+def has(name: str, profile: str) -> bool:
+    """Whether a profile has a metric that `canonical` knows by `name`."""
+    return _named(name, profile) is not None
+
+
 def expand(names: Iterable[str], profile: str) -> list[str]:
     """The registry's names for what a user names; `all` for every metric; each once.
 

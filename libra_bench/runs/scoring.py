@@ -93,14 +93,12 @@ class ScoringSettings:
             raise InputError("; ".join(faults))
         notes = []
         for metric in self.create():
-            gaps = metric.missing()
-            if not gaps:
+            gap = metric.gap()
+            if gap is None:
                 continue
-            lacks = "; ".join(dict.fromkeys(gap.what for gap in gaps))
             if self.options.get(metric.name):
-                faults.append(f"{metric.name}, for which --metric-option names files: {lacks}")
-            mend = "; ".join(dict.fromkeys(gap.mend for gap in gaps))
-            notes.append(f"{metric.name} will not be scored: {lacks}. To mend it: {mend}")
+                faults.append(f"{metric.name}, for which --metric-option names files: {gap.what}")
+            notes.append(f"{metric.name} will not be scored: {gap.what}. To mend it: {gap.mend}")
         if faults:
             raise InputError("\n".join(faults))
         return notes

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import hub_server
@@ -176,7 +177,8 @@ def test_offline_asks_nobody(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_nobody_is_asked_by_other_commands(hub: Hub, tmp_path: Path) -> None:
-    image = Path(__file__)  # Looked at after the model.
+    image = tmp_path / "x.png"  # Looked at before the model.
+    Image.new("L", (32, 32), 90).save(image)
     asked = ("predict", "--model", "X-iZhang/libra-v1.0-7b", "--image", str(image))
     code, _, said = program(hub, tmp_path, *asked)
     assert code == 2 and "libra-bench fetch libra-7b" in said and not hub.asked
@@ -202,3 +204,16 @@ def test_too_little_room_is_refused_before_anything(
     with pytest.raises(InputError, match=r"1e\+06 TB are to be fetched|are to be fetched and"):
         remote.check_room([page])
     remote.check_room([])
+
+
+def test_commits_and_names() -> None:
+    from libra_bench.hub import lookup
+    from libra_bench.model import zoo
+
+    commit = "0" * 40
+    cached = Path("/c/hub/models--a--b/snapshots") / commit / "x" / "model.safetensors"
+    assert lookup.commit_of(cached) == lookup.commit_of(cached.parent) == commit
+    assert lookup.commit_of(Path("/c/snapshots/1/x")) is None
+    entry = zoo.find("libra-7b@v1")
+    assert entry.hub_id == "X-iZhang/libra-v1.0-7b@v1"
+    assert "libra-bench fetch libra-7b@v1" in zoo.missing_weights(entry).mend

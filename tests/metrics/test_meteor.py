@@ -194,6 +194,7 @@ def test_data_is_fetched_from_an_index_in_nltks_form(
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(archive.parent)))
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
+    unpacked = (folder / "lexnames").stat().st_size
     size, digest = archive.stat().st_size, hashlib.md5(archive.read_bytes()).hexdigest()
     monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(nltk.data, "path", [])
@@ -205,13 +206,13 @@ def test_data_is_fetched_from_an_index_in_nltks_form(
         sha = hashlib.sha256(archive.read_bytes()).hexdigest() if md5 == digest else "0" * 64
         index.write_text(
             '<nltk_data><packages><package id="wordnet" name="WordNet" subdir="corpora" '
-            f'size="{size}" unzipped_size="{size}" checksum="{md5}" sha256_checksum="{sha}" '
+            f'size="{size}" unzipped_size="{unpacked}" checksum="{md5}" sha256_checksum="{sha}" '
             f'unzip="0" url="{address}/wordnet.zip"/></packages><collections/></nltk_data>'
         )
 
     try:
         write("0" * 32)
-        with pytest.raises(RunError, match="ntegrity|MD5"):
+        with pytest.raises(RunError, match=r"ntegrity|MD5"):
             nltk_data.download("wordnet", f"{address}/index.xml")
         write(digest)
         nltk_data.download("wordnet", f"{address}/index.xml")

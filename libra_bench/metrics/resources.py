@@ -101,7 +101,7 @@ def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
         for there, fault in (
             (
                 folder.is_dir(),
-                f"no folder {name!r}, and no model of that name in the Hugging Face cache",
+                f"{name} is not on this machine" if fetch else f"no folder {name!r}",
             ),
             ((folder / "config.json").is_file(), f"{folder} holds no config.json"),
             (
@@ -159,7 +159,7 @@ def model_file(option: str, name: str) -> Path:
         cached = lookup.file(f"{owner}/{repository}", file)
         if cached is None:
             raise MissingResourceError(
-                f"{option}: no {name} here, nor in the Hugging Face cache",
+                f"{option}: {name} is not on this machine",
                 f"--metric-option {option}=FILE",
                 name,
             )

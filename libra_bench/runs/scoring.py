@@ -47,7 +47,7 @@ class ScoringSettings:
     """Which metrics, and how sure to be of them."""
 
     metrics: Sequence[str] | None = None
-    """Names; None for the profile's core metrics."""
+    """Names; None for what the profile scores unasked."""
     profile: str = "libra"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     subgroups: Sequence[str] | None = None
@@ -64,7 +64,7 @@ class ScoringSettings:
         """
         from libra_bench.metrics import registry
 
-        names = list(self.metrics) if self.metrics else registry.core(self.profile)
+        names = list(self.metrics) if self.metrics else registry.unasked(self.profile, self.options)
         return registry.create_all(names, self.profile, self.options)
 
     def check(self) -> list[str]:

@@ -165,9 +165,9 @@ def test_a_revision_is_fetched_and_used_by_its_name(hub: Hub, tmp_path: Path) ->
     fetch = ("fetch", "a/model", "--revision", "v1")
     answers = programs(hub, tmp_path, fetch, (*score, option), (*score, f"{option}@v1"))
     assert [code for code, _, _ in answers] == [0, 2, 4]
-    assert "no model of that name in the Hugging Face cache" in answers[1][2]
+    assert "a/model is not on this machine" in answers[1][2]
     # It is found, and only then is the made-up file no model.
-    assert "no model of that name" not in answers[2][2]
+    assert "is not on this machine" not in answers[2][2]
     assert "model.safetensors" in answers[2][2] or "cannot be used" in answers[2][2]
 
 

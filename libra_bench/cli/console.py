@@ -107,6 +107,10 @@ def summary_table(summary: dict[str, Any]) -> None:
         arrow = "↑" if figure["higher_is_better"] else "↓"
         counts = (str(figure["n"]), str(figure["unscored"]))
         rows.append((f"{figure['title']} {arrow}", number(figure["value"]), interval, *counts))
+    for name, gap in summary["not_scored"].items():
+        titles = gap.get("titles") or [name]
+        more = ", …" if len(titles) > 2 else ""
+        rows.append((", ".join(titles[:2]) + more, "not scored", "", "0", ""))
     run = summary.get("run", {})
     title = None
     if run:
@@ -115,10 +119,20 @@ def summary_table(summary: dict[str, Any]) -> None:
     if rows:
         table(("metric", "value", "95 % interval", "scored", "unscored"), rows, title)
         say(f"intervals: {resampling(summary['resampled'])}")
-    for name, gap in summary["not_scored"].items():
-        warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
+    warn_unscored(summary)
     for note in summary["notes"]:
         warn(note)
+
+
+def warn_unscored(summary: dict[str, Any]) -> None:
+    """What is not scored and why, and the one command that brings all that can be fetched."""
+    gaps = summary["not_scored"]
+    for name, gap in gaps.items():
+        mend = "" if gap.get("fetch") else f". To mend it: {gap['mend']}"
+        warn(f"{name} is not scored: {gap['reason']}{mend}")
+    names = list(dict.fromkeys(gap["fetch"] for gap in gaps.values() if gap.get("fetch")))
+    if names:
+        say(f"To mend {'these' if len(names) > 1 else 'it'}: libra-bench fetch {' '.join(names)}")
 
 
 @contextmanager

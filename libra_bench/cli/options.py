@@ -28,7 +28,8 @@ def _base(value: Path | None) -> Path | None:
     """The folder of a base that was given by folder, by name or by repository."""
     if value is None or value.is_dir():
         return value
-    from libra_bench.core.errors import InputError, MissingResourceError
+    from libra_bench.core.errors import InputError
+    from libra_bench.hub import lookup
     from libra_bench.model import zoo
 
     name = str(value)
@@ -37,13 +38,12 @@ def _base(value: Path | None) -> Path | None:
         if found is None and zoo.ZOO[name].kind == "model":
             raise zoo.missing_weights(zoo.ZOO[name])
     else:
-        found = zoo.locate(name)
+        found = lookup.folder(name)
     if found is not None:
         return found
     if name.count("/") == 1 and not value.is_absolute():
-        raise MissingResourceError(
-            f"--model-base {name}: no such folder, and no repository of that name on this machine",
-            zoo.how_to_get(name),
+        raise zoo.not_here(
+            f"--model-base {name}: no such folder, and a repository of that name", name
         )
     raise InputError(f"--model-base {name}: no such folder")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from libra_bench.cli import (
     data,
     doctor,
     export,
+    fetch,
     generate,
     lists,
     perf,
@@ -91,6 +93,7 @@ app.command("merge")(train.merge)
 app.command("models")(lists.models)
 app.command("metrics")(lists.metrics)
 app.command("doctor")(doctor.doctor)
+app.command("fetch")(fetch.fetch)
 
 
 def _version(wanted: bool) -> None:
@@ -118,10 +121,14 @@ def _environment(error: OSError) -> str:
     return f"{paths}: {told}" if paths else told
 
 
+def forbid_the_network(arguments: Sequence[str]) -> None:
+    """Nothing is fetched unless it is asked for; the hub's library reads this when it is loaded."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "0" if arguments[:1] == ["fetch"] else "1")
+
+
 def main() -> None:
     """Entry point of `libra-bench` and `python -m libra_bench`."""
     streams.prepare()
     streams.hear_signals()
-    # Nothing is fetched unless it is asked for; the hub's library asks this before each request.
-    os.environ.setdefault("HF_HUB_OFFLINE", "0" if sys.argv[1:2] == ["fetch"] else "1")
+    forbid_the_network(sys.argv[1:])
     app(prog_name="libra-bench")

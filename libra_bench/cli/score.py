@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json, say, steps_progress, summary_table, warn
+from libra_bench.cli.console import print_json, say, steps_progress, summary_table, warn_unscored
 from libra_bench.cli.run import stop_unscored
 from libra_bench.core.errors import InputError
 
@@ -75,8 +75,7 @@ def score(
         summary = _run_folder(run, given)
     if json:
         print_json(summary)
-        for name, gap in summary["not_scored"].items():
-            warn(f"{name} is not scored: {gap['reason']}. To mend it: {gap['mend']}")
+        warn_unscored(summary)
     else:
         summary_table(summary)
     if not allow_unscored:

@@ -27,17 +27,23 @@ class MissingResourceError(InputError):
 
     Args:
         what: what is missing, as a sentence without its full stop.
-        mend: the command or page that provides it.
+        otherwise: the command or page that provides it; with `fetch`, another way.
+        fetch: what `libra-bench fetch` brings it by.
+
+    Attributes:
+        mend: all that there is to do, as one line.
     """
 
-    def __init__(self, what: str, mend: str) -> None:
-        super().__init__(f"{what}.\nTo mend it: {mend}")
+    def __init__(self, what: str, otherwise: str, fetch: str | None = None) -> None:
+        self.mend = otherwise if fetch is None else f"libra-bench fetch {fetch}, or {otherwise}"
+        super().__init__(f"{what}.\nTo mend it: {self.mend}")
         self.what = what
-        self.mend = mend
+        self.otherwise = otherwise
+        self.fetch = fetch
 
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+    def __reduce__(self) -> tuple[type, tuple[str, str, str | None]]:
         # So that it passes between processes; what a subclass is made of is in its words.
-        return MissingResourceError, (self.what, self.mend)
+        return MissingResourceError, (self.what, self.otherwise, self.fetch)
 
 
 class StudyError(InputError):

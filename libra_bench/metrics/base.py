@@ -103,21 +103,38 @@ class Metric(ABC):
         """Everything that scoring needs and that is not here, found without loading weights."""
         return []
 
+    def gap(self) -> MissingResourceError | None:
+        """All that is missing as one, with one command; None where nothing is.
+
+        `libra-bench fetch` knows a metric's published parts by the metric's name.
+        """
+        found = self.missing()
+        if not found:
+            return None
+        what, otherwise = (
+            "; ".join(dict.fromkeys(parts))
+            for parts in zip(*((gap.what, gap.otherwise) for gap in found), strict=True)
+        )
+        fetched = list(dict.fromkeys(gap.fetch for gap in found if gap.fetch))
+        if not fetched:
+            return MissingResourceError(what, otherwise)
+        usual = {gap.fetch for gap in self.as_published().missing()}
+        command = self.name if usual.issuperset(fetched) else " ".join(fetched)
+        return MissingResourceError(what, otherwise, command)
+
+    def as_published(self) -> Metric:
+        """This metric with nothing set by a user."""
+        return type(self)()
+
     def check(self) -> None:
         """Find everything that scoring needs.
 
         Raises:
             MissingResourceError: all that is missing, and how to get it.
         """
-        found = self.missing()
-        if len(found) == 1:
-            raise found[0]
-        if found:
-            what, mend = (
-                "; ".join(dict.fromkeys(parts))
-                for parts in zip(*((gap.what, gap.mend) for gap in found), strict=True)
-            )
-            raise MissingResourceError(what, mend)
+        gap = self.gap()
+        if gap is not None:
+            raise gap
 
     @abstractmethod
     def settings(self) -> Mapping[str, str]:

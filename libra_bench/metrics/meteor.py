@@ -9,8 +9,9 @@ from typing import ClassVar
 from libra_bench.core.errors import MissingResourceError
 from libra_bench.metrics.base import MeanMetric, Output
 from libra_bench.metrics.cleaning import CLEANINGS
+from libra_bench.metrics.punkt import word_tokeniser
 from libra_bench.metrics.resources import gaps
-from libra_bench.metrics.wordnet import word_tokeniser, wordnet
+from libra_bench.metrics.wordnet import wordnet
 
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 

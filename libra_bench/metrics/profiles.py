@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,9 @@ class Entry:
     """`module:Class`."""
     description: str
     core: bool = True
-    """Whether the profile scores it unasked: it needs no weights."""
+    """Whether the profile scores it unasked, and says so where it cannot."""
+    where_present: bool = False
+    """Whether the profile scores it unasked where all that it needs is on this machine."""
     settings: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     """Keys that a user may set."""
@@ -27,7 +29,6 @@ class Entry:
 _RATESCORE = Entry(
     "libra_bench.metrics.ratescore.metric:RaTEScore",
     "Mean similarity of medical entities, weighed by their kinds",
-    core=False,
     options=("ner", "encoder", "matrix"),
 )
 _SEMB = Entry(
@@ -70,6 +71,7 @@ PROFILES: dict[str, dict[str, Entry]] = {
             "libra_bench.metrics.bertscore:BertScore",
             "Mean F1 of contextual embeddings matched greedily",
             core=False,
+            where_present=True,
             settings={"cleaning": "libra"},
             options=("model", "layer", "idf", "baseline"),
         ),
@@ -77,6 +79,7 @@ PROFILES: dict[str, dict[str, Entry]] = {
             "libra_bench.metrics.chexbert:CheXbert",
             "F1 of CheXbert's labels over 14 and 5 observations",
             core=False,
+            where_present=True,
             options=("checkpoint", "encoder"),
         ),
         "semb": _SEMB,
@@ -84,7 +87,6 @@ PROFILES: dict[str, dict[str, Entry]] = {
         "radgraph": Entry(
             "libra_bench.metrics.radgraph.metric:RadGraph",
             "Mean F1 of RadGraph's entities (RG_E), with relations (RG_ER, RG_bar_ER)",
-            core=False,
             options=("archive", "encoder", "lowercase"),
         ),
         "green": _GREEN,
@@ -115,23 +117,20 @@ PROFILES: dict[str, dict[str, Entry]] = {
         "bertscore": Entry(
             "libra_bench.metrics.bertscore:RescaledBertScore",
             "Mean F1 of contextual embeddings, rescaled by its baseline",
-            core=False,
             options=("model", "layer", "idf", "baseline"),
         ),
-        "semb": _SEMB,
+        "semb": replace(_SEMB, core=True),
         "radgraph": Entry(
             "libra_bench.metrics.radgraph.metric:RadGraphV1",
             "Mean of entity F1 and relation F1 of RadGraph's first model",
-            core=False,
             options=("archive", "encoder"),
         ),
         "radcliq": Entry(
             "libra_bench.metrics.radcliq:RadCliQ",
             "Errors that radiologists would count, predicted from the four above",
-            core=False,
             parts=("radgraph", "bertscore", "semb", "bleu"),
         ),
         "ratescore": _RATESCORE,
-        "green": _GREEN,
+        "green": replace(_GREEN, core=True),
     },
 }

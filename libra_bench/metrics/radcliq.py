@@ -70,6 +70,9 @@ class RadCliQ(Metric):
     def missing(self) -> list[MissingResourceError]:
         return [gap for part in self._parts.values() for gap in part.missing()]
 
+    def as_published(self) -> Metric:
+        return RadCliQ({name: part.as_published() for name, part in self._parts.items()})
+
     def settings(self) -> Mapping[str, str]:
         return {
             f"{name}.{key}": value

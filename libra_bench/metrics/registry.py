@@ -97,9 +97,19 @@ def names(profile: str) -> list[str]:
     return list(_metrics(profile))
 
 
-def core(profile: str) -> list[str]:
-    """The metrics that a profile scores unasked."""
-    return [name for name, entry in _metrics(profile).items() if entry.core]
+def unasked(profile: str, options: Mapping[str, Mapping[str, str]] | None = None) -> list[str]:
+    """The metrics that a profile scores where nobody names any.
+
+    Its core is always among them, so that what is missing is told; some others are where all that
+    they need is on this machine, or where an option of theirs is set.
+    """
+    return [
+        name
+        for name, entry in _metrics(profile).items()
+        if entry.core
+        or name in (options or {})
+        or (entry.where_present and create(name, profile, options).gap() is None)
+    ]
 
 
 def listing(profile: str | None = None) -> list[dict[str, Any]]:
@@ -154,6 +164,11 @@ def canonical(name: str, profile: str) -> str:
         )
     near = difflib.get_close_matches(name.lower(), list(metrics), n=1)
     raise unknown_name(f"metric of profile {profile!r}", name, metrics, near)
+
+
+def has(name: str, profile: str) -> bool:
+    """Whether a profile has a metric that `canonical` knows by `name`."""
+    return _named(name, profile) is not None
 
 
 def expand(names: Iterable[str], profile: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Finding the models of metrics, and telling those that are missing or damaged.
 
-Nothing is downloaded: a model is a folder, or a name that the Hugging Face cache already holds.
+Nothing is downloaded here: a model is a folder, or a repository's name that is on this machine.
 Finding reads no weights, so that a wrong path is told before any work.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from libra_bench.core.errors import InputError, MissingResourceError, cause_of
 from libra_bench.core.files import sha256_of
+from libra_bench.hub import lookup
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -84,7 +85,7 @@ def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
         MissingResourceError: there is no such folder, nothing of that name in the local Hugging
             Face cache, or the folder is not complete.
     """
-    mend = f"--metric-option {option}=DIR, with DIR made by: hf download {name} --local-dir DIR"
+    otherwise, fetch = f"--metric-option {option}=DIR", lookup.is_name(name)
     with using(option, name):
         folder = Path(name).expanduser()
         if not folder.is_dir():
@@ -92,28 +93,36 @@ def model_folder(option: str, name: str, *, weights: bool = True) -> Path:
                 raise MissingResourceError(
                     f"{option}: there is no folder {name}", f"--metric-option {option}=DIR"
                 )
-            folder = _cached_snapshot(name) or folder
+            folder = lookup.folder(name, weights=weights) or folder
         else:
-            mend = f"a whole copy of the model, named by --metric-option {option}=DIR"
-        if not folder.is_dir():
-            raise MissingResourceError(
-                f"{option}: no folder {name!r}, and no model of that name in the Hugging Face "
-                "cache",
-                mend,
-            )
-        if not (folder / "config.json").is_file():
-            raise MissingResourceError(f"{option}: {folder} holds no config.json", mend)
-        if weights and not any((folder / file).is_file() for file in WEIGHT_FILES):
-            raise MissingResourceError(f"{option}: {folder} holds no weights", mend)
-        if not any((folder / file).is_file() for file in TOKENIZER_FILES):
-            raise MissingResourceError(
-                f"{option}: {folder} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)})",
-                mend,
-            )
+            otherwise = f"a whole copy of the model, named by --metric-option {option}=DIR"
+            fetch = False
+        kinds = ", ".join(TOKENIZER_FILES)
+        for there, fault in (
+            (
+                folder.is_dir(),
+                f"{name} is not on this machine" if fetch else f"no folder {name!r}",
+            ),
+            ((folder / "config.json").is_file(), f"{folder} holds no config.json"),
+            (
+                not weights or _holds(folder, WEIGHT_FILES),
+                f"{folder} holds no weights",
+            ),
+            (
+                _holds(folder, TOKENIZER_FILES),
+                f"{folder} holds no tokenizer (none of {kinds})",
+            ),
+        ):
+            if not there:
+                raise MissingResourceError(f"{option}: {fault}", otherwise, name if fetch else None)
         for file in ("config.json", "tokenizer_config.json", *WEIGHT_FILES):
             if file.endswith(".json") and (folder / file).is_file():
                 json_object(folder / file)
     return folder
+
+
+def _holds(folder: Path, files: Sequence[str]) -> bool:
+    return any((folder / file).is_file() for file in files)
 
 
 def json_object(path: Path) -> dict[str, Any]:
@@ -147,34 +156,14 @@ def model_file(option: str, name: str) -> Path:
             raise MissingResourceError(
                 f"{option}: there is no {name}", f"--metric-option {option}=FILE"
             )
-        cached = _cached_file(f"{owner}/{repository}", file)
+        cached = lookup.file(f"{owner}/{repository}", file)
         if cached is None:
             raise MissingResourceError(
-                f"{option}: no {name} here, nor in the Hugging Face cache",
-                f"hf download {owner}/{repository} {file}, or --metric-option {option}=FILE",
+                f"{option}: {name} is not on this machine",
+                f"--metric-option {option}=FILE",
+                name,
             )
     return cached
-
-
-def _cached_file(repository: str, file: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        cached = try_to_load_from_cache(repository, file)
-    except HFValidationError:
-        return None
-    return Path(cached) if isinstance(cached, str) else None
-
-
-def _cached_snapshot(name: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        return None
 
 
 def fingerprint(path: Path) -> str:

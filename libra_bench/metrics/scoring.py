@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Scores:
     """By metric name."""
     figures: dict[str, Figure] = field(default_factory=dict)
     """By output name."""
-    not_scored: dict[str, dict[str, str]] = field(default_factory=dict)
+    not_scored: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By metric name: `reason` and `mend`."""
 
 
@@ -96,7 +96,12 @@ def score_texts(
             # Damage is found where weights are loaded, which nothing but scoring does.
             report = metric.score(predictions, references)
         except MissingResourceError as gap:
-            scores.not_scored[metric.name] = {"reason": gap.what, "mend": gap.mend}
+            scores.not_scored[metric.name] = {
+                "titles": [one.title for one in metric.outputs],
+                "reason": gap.what,
+                "mend": gap.mend,
+                "fetch": gap.fetch,
+            }
             continue
         scores.per_report[metric.name] = report
         values = metric.aggregate(report)

@@ -1,31 +1,20 @@
-"""WordNet and sentence splitting for METEOR, found or made on this machine."""
+"""WordNet for METEOR, found or made on this machine."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 import shutil
-import socket
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from libra_bench.core.cache import cache_dir
 from libra_bench.core.errors import MissingResourceError, Notice, cause_of
-from libra_bench.core.files import cache_dir
+from libra_bench.metrics import nltk_data
 
 DEBIAN = Path("/usr/share/wordnet")
-WORDNET = "corpora/wordnet/"
-"""With its slash NLTK finds the folder as well as `wordnet.zip`, as its downloader leaves it."""
-DOWNLOAD = "LIBRA_BENCH_DOWNLOAD"
-"""Set to 1, it lets METEOR's data be downloaded; nothing asks a network otherwise."""
-MEND = (
-    "apt-get install wordnet-base wordnet-sense-index, or python -m nltk.downloader wordnet, or "
-    f"{DOWNLOAD}=1"
-)
+MEND = "apt-get install wordnet-base wordnet-sense-index"
 PARTS = ("adj", "adv", "noun", "verb")
 FILES = (
     *(f"index.{part}" for part in PARTS),
@@ -65,7 +54,7 @@ class CachedWordNet:
 
 @cache
 def wordnet() -> CachedWordNet:
-    """WordNet 3.0: NLTK's own data, else Debian's files, else a download that was asked for.
+    """WordNet 3.0: NLTK's own data, else Debian's files.
 
     Raises:
         MissingResourceError: it is nowhere to be had, or what is there is damaged.
@@ -73,85 +62,30 @@ def wordnet() -> CachedWordNet:
     import nltk
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
-    if not _found(WORDNET):
-        _use_own_data()
+    if not nltk_data.found("wordnet", ours=False):
         own = cache_dir("nltk_data") / "corpora" / "wordnet"
         if own.is_dir() and _debian_complete() and not _is_copy(own):
             warnings.warn(
                 f"{own}: the copy of WordNet is damaged and is made again", Notice, stacklevel=2
             )
             shutil.rmtree(own)
-    if not _found(WORDNET):
-        if _debian_complete():
-            _copy_debian(own)
-        elif not _download("wordnet"):
-            raise MissingResourceError("WordNet is not on this machine", MEND)
+    if not nltk_data.found("wordnet"):
+        if not _debian_complete():
+            raise MissingResourceError("WordNet is not on this machine", MEND, "meteor")
+        _copy_debian(own)
     # Without the multilingual WordNet, of which METEOR asks nothing, NLTK warns and loads in a
     # third of the time.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The multilingual functions")
-        place = nltk.data.find(WORDNET)
+        place = nltk.data.find(nltk_data.PACKAGES["wordnet"])
         try:
             reader = WordNetCorpusReader(place, None)
             reader.synsets("lung")
         except Exception as error:
             raise MissingResourceError(
-                f"WordNet in {place} cannot be read ({cause_of(error)})", MEND
+                f"WordNet in {place} cannot be read ({cause_of(error)})", MEND, "meteor"
             ) from error
     return CachedWordNet(reader)
-
-
-@cache
-def word_tokeniser() -> tuple[str, Callable[[str], list[str]]]:
-    """NLTK's `word_tokenize` and the name of the sentence splitter it uses.
-
-    The splitter decides which full stops end a sentence and so become tokens of their own. NLTK's
-    trained English model (`punkt_tab`) is what published figures used; where it cannot be had the
-    same algorithm runs untrained, and the name says so.
-
-    Raises:
-        MissingResourceError: the trained model is there and damaged.
-    """
-    import nltk
-    from nltk.tokenize import NLTKWordTokenizer, word_tokenize
-    from nltk.tokenize.punkt import PunktSentenceTokenizer
-
-    name = "tokenizers/punkt_tab/english"
-    if not _found(name):
-        _use_own_data()
-    if _found(name) or (_download("punkt_tab") and _found(name)):
-        try:
-            word_tokenize("No effusion. Clear.")
-        except Exception as error:
-            raise MissingResourceError(
-                f"NLTK's punkt_tab cannot be read ({cause_of(error)})",
-                "python -m nltk.downloader --force punkt_tab",
-            ) from error
-        return f"punkt_tab (nltk {nltk.__version__})", word_tokenize
-    sentences, words = PunktSentenceTokenizer(), NLTKWordTokenizer()
-
-    def tokenise(text: str) -> list[str]:
-        return [word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)]
-
-    return "punkt untrained", tokenise
-
-
-def _found(name: str) -> bool:
-    import nltk
-
-    try:
-        nltk.data.find(name)
-    except LookupError:
-        return False
-    return True
-
-
-def _use_own_data() -> None:
-    import nltk
-
-    own = str(cache_dir("nltk_data"))
-    if own not in nltk.data.path:
-        nltk.data.path.append(own)
 
 
 def _is_copy(own: Path) -> bool:
@@ -195,31 +129,3 @@ def lexnames() -> str:
         f"{number:02d}\t{part}.{name}\t{PART_NUMBERS[part]}\n"
         for number, (part, name) in enumerate(pairs)
     )
-
-
-def _download(package: str) -> bool:
-    """Whether NLTK's downloader was asked for `package`, and brought it."""
-    import nltk
-
-    if os.environ.get(DOWNLOAD) != "1":
-        return False
-    # The downloader tells its failures to a stream; the caller says what follows from them.
-    with _short_timeout(10):
-        return bool(
-            nltk.download(
-                package,
-                download_dir=str(cache_dir("nltk_data")),
-                quiet=True,
-                print_error_to=io.StringIO(),
-            )
-        )
-
-
-@contextlib.contextmanager
-def _short_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

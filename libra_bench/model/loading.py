@@ -11,6 +11,7 @@ from torch import Tensor
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.names import unknown_name
+from libra_bench.hub import lookup
 from libra_bench.model import zoo
 from libra_bench.model.assembly import assemble, with_random_weights
 from libra_bench.model.configuration import LibraConfig, read_config
@@ -45,6 +46,7 @@ class LoadedModel:
         trained: False for random weights.
         weights_sha256: over the weight files; `random` without any.
         parts: hashes of whatever else decides an answer: settings, tower, tokenizer.
+        commit: of the hub's repository, where the checkpoint lies in the hub's cache.
     """
 
     model: LibraModel
@@ -56,6 +58,7 @@ class LoadedModel:
     weights_sha256: str
     eos_token_ids: EndTokens
     parts: dict[str, str] = field(default_factory=dict)
+    commit: str | None = None
 
     @property
     def config(self) -> LibraConfig:
@@ -88,6 +91,7 @@ class LoadedModel:
             "parameters": sum(one.numel() for one in self.model.parameters()),
             "weights_sha256": self.weights_sha256,
             "parts_sha256": self.parts,
+            "commit": self.commit,
             "device": str(self.model.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": self.model.language_model.config._attn_implementation,
@@ -165,6 +169,7 @@ def load_model(
         weights_sha256=fingerprint(files) if files else "random",
         eos_token_ids=end_tokens(model.language_model, tokenizer, chosen, texts),
         parts=part_hashes(folder, model_base, tower, config.tower_checkpoint),
+        commit=lookup.commit_of(folder),
     )
 
 

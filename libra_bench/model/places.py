@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.hub import lookup
 from libra_bench.model import open_clip, zoo
 from libra_bench.model.configuration import LibraConfig, read_config
 from libra_bench.model.lora import adapter_file
@@ -47,8 +48,8 @@ def lacking(entry: zoo.ZooEntry) -> list[MissingResourceError]:
             return []  # What is wrong with a file that is there is told when it is read.
         return []
     gaps = [zoo.missing_weights(entry)]
-    if entry.tower and zoo.locate(entry.tower) is None:
-        gaps.append(_missing_tower(entry.tower))
+    if entry.tower and lookup.folder(entry.tower) is None:
+        gaps.append(_missing_tower(entry.tower, entry))
     return gaps
 
 
@@ -63,7 +64,9 @@ def require(entry: zoo.ZooEntry) -> None:
         raise gaps[0]
     if gaps:
         raise MissingResourceError(
-            " and ".join(gap.what for gap in gaps), " and ".join(gap.mend for gap in gaps)
+            " and ".join(gap.what for gap in gaps),
+            " and ".join(gap.otherwise for gap in gaps),
+            gaps[0].fetch,
         )
 
 
@@ -120,7 +123,7 @@ def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path
     ):
         if _is_tower(place):
             return place
-    located = zoo.locate(config.vision_tower)
+    located = lookup.folder(config.vision_tower)
     if located is not None:
         return located
     page = config.vision_tower
@@ -133,11 +136,9 @@ def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path
     raise _missing_tower(page)
 
 
-def _missing_tower(page: str) -> MissingResourceError:
-    return MissingResourceError(
-        f"the vision tower {page} is not on this machine",
-        f"{zoo.how_to_get(page)}, or name its folder by --vision-tower",
-    )
+def _missing_tower(page: str, entry: zoo.ZooEntry | None = None) -> MissingResourceError:
+    named = "name its folder by --vision-tower"
+    return zoo.not_here(f"the vision tower {page}", page, entry, named)
 
 
 def _tower_in(folder: Path, config: LibraConfig) -> Path | None:

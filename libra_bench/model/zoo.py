@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from libra_bench.core.errors import MissingResourceError
 from libra_bench.core.names import unknown_name
+from libra_bench.hub import lookup
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,6 @@ class ZooEntry:
         """Memory of the weights in bfloat16, in 10^9 bytes."""
         return 2 * self.parameters
 
-
-CONFIGS = ("config.json", "open_clip_config.json")
-"""One of these lies in every repository."""
 
 _TINY = Path(__file__).resolve().parent / "libra_tiny"
 
@@ -146,14 +143,16 @@ ZOO: dict[str, ZooEntry] = {
 
 
 def find(name: str) -> ZooEntry:
-    """The entry `name`.
+    """The entry `name`, which may be its repository's as well; `NAME@REVISION` fixes the revision.
 
     Raises:
         InputError: an unknown name; the nearest is offered.
     """
-    if name not in ZOO:
+    plain, _, revision = name.partition("@")
+    entry = ZOO.get(plain) or next((one for one in ZOO.values() if one.hub_id == plain), None)
+    if entry is None or (revision and entry.hub_id is None):
         raise unknown_name("model (and no folder of that name)", name, ZOO)
-    return ZOO[name]
+    return replace(entry, hub_id=f"{entry.hub_id}@{revision}") if revision else entry
 
 
 def published_as(folder_name: str) -> ZooEntry | None:
@@ -168,39 +167,34 @@ def is_present(entry: ZooEntry) -> Path | None:
     """The folder with a model's weights, where they are on this machine."""
     if entry.kind == "baseline":
         return None
-    return _TINY if entry.hub_id is None else locate(entry.hub_id)
+    return _TINY if entry.hub_id is None else lookup.folder(entry.hub_id)
 
 
 def missing_weights(entry: ZooEntry) -> MissingResourceError:
     """What to say of a model whose weights are not on this machine."""
-    return MissingResourceError(
-        f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
-        how_to_get(str(entry.hub_id)),
-    )
+    return not_here(f"the model {entry.name} ({entry.hub_id})", str(entry.hub_id), entry)
 
 
-def locate(hub_id: str) -> Path | None:
-    """The local folder of a hub repository; nothing is downloaded.
+def not_here(
+    what: str, repository: str, entry: ZooEntry | None = None, otherwise: str = ""
+) -> MissingResourceError:
+    """The error for a repository that is not on this machine.
 
-    Looked for in `LIBRA_BENCH_MODELS` (as `OWNER/NAME` or `NAME`), then in the Hugging Face cache.
+    Args:
+        what: of what it is, as the subject of a sentence.
+        entry: the named model that it is part of, whose name fetches all of it.
+        otherwise: one more way to get it.
     """
-    if root := os.environ.get("LIBRA_BENCH_MODELS"):
-        for place in (Path(root) / hub_id, Path(root) / hub_id.rpartition("/")[2]):
-            if any((place / name).is_file() for name in CONFIGS):
-                return place
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = [try_to_load_from_cache(hub_id, name) for name in CONFIGS]
-    except HFValidationError:
-        return None  # A folder of another machine, no repository's name.
-    return next((Path(one).parent for one in found if isinstance(one, str)), None)
-
-
-def how_to_get(hub_id: str) -> str:
-    """The command that brings a repository."""
-    return f"hf download {hub_id} (or put it under $LIBRA_BENCH_MODELS/{hub_id})"
+    name = repository
+    if entry is not None:
+        revision = str(entry.hub_id).partition("@")[2]
+        name = f"{entry.name}@{revision}" if revision else entry.name
+    put = f"put it under ${lookup.MODELS}/{repository}"
+    return MissingResourceError(
+        f"{what} is not on this machine",
+        f"{put}, or {otherwise}" if otherwise else put,
+        name,
+    )
 
 
 def describe(entry: ZooEntry) -> dict[str, Any]:

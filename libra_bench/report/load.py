@@ -55,6 +55,8 @@ class NotScored(_Part):
 
     reason: str
     mend: str = ""
+    titles: list[str] = Field(default_factory=list)
+    fetch: str | None = None
 
 
 class Resampled(_Part):

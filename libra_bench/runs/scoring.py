@@ -47,7 +47,7 @@ class ScoringSettings:
     """Which metrics, and how sure to be of them."""
 
     metrics: Sequence[str] | None = None
-    """Names; None for the profile's core metrics."""
+    """Names; None for what the profile scores unasked."""
     profile: str = "libra"
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     subgroups: Sequence[str] | None = None
@@ -64,7 +64,7 @@ class ScoringSettings:
         """
         from libra_bench.metrics import registry
 
-        names = list(self.metrics) if self.metrics else registry.core(self.profile)
+        names = list(self.metrics) if self.metrics else registry.unasked(self.profile, self.options)
         return registry.create_all(names, self.profile, self.options)
 
     def check(self) -> list[str]:
@@ -93,14 +93,12 @@ class ScoringSettings:
             raise InputError("; ".join(faults))
         notes = []
         for metric in self.create():
-            gaps = metric.missing()
-            if not gaps:
+            gap = metric.gap()
+            if gap is None:
                 continue
-            lacks = "; ".join(dict.fromkeys(gap.what for gap in gaps))
             if self.options.get(metric.name):
-                faults.append(f"{metric.name}, for which --metric-option names files: {lacks}")
-            mend = "; ".join(dict.fromkeys(gap.mend for gap in gaps))
-            notes.append(f"{metric.name} will not be scored: {lacks}. To mend it: {mend}")
+                faults.append(f"{metric.name}, for which --metric-option names files: {gap.what}")
+            notes.append(f"{metric.name} will not be scored: {gap.what}. To mend it: {gap.mend}")
         if faults:
             raise InputError("\n".join(faults))
         return notes

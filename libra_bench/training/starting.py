@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_json
+from libra_bench.hub import lookup
 from libra_bench.model import zoo
 from libra_bench.model.assembly import tower_width, with_fresh_connector
 from libra_bench.model.configuration import LANGUAGE_MODELS, parse_config
@@ -87,12 +88,10 @@ def _from_parts(
     conv_mode: str | None,
     seed: int,
 ) -> tuple[LoadedModel, Origin]:
-    place = tower or zoo.locate(RAD_DINO)
+    place = tower or lookup.folder(RAD_DINO)
     if place is None:
-        raise MissingResourceError(
-            f"the vision tower {RAD_DINO} is not on this machine",
-            f"{zoo.how_to_get(RAD_DINO)}, or name a tower's folder by --vision-tower",
-        )
+        other = "name a tower's folder by --vision-tower"
+        raise zoo.not_here(f"the vision tower {RAD_DINO}", RAD_DINO, otherwise=other)
     if not (place / "config.json").is_file():
         raise InputError(f"--vision-tower {place}: no config.json in it")
     kind = raw["model_type"]

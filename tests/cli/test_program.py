@@ -223,7 +223,7 @@ def test_shards_merge_to_the_whole(tmp_path: Path, finished: Path) -> None:
 def test_weights_or_data_that_are_not_here(tmp_path: Path) -> None:
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "LIBRA_BENCH_MODELS": ""}
     for arguments, message in (
-        (("--model", "libra-7b"), "hf download X-iZhang/libra-v1.0-7b"),
+        (("--model", "libra-7b"), "libra-bench fetch libra-7b"),
         (("--model", "normal-template", "--data", f"mimic-cxr:{tmp_path}"), "physionet.org"),
         (("--model", "libra7b"), "Did you mean 'libra-7b'"),
         (("--protocol", "greedi"), "Did you mean 'greedy'"),

@@ -147,7 +147,7 @@ def test_missing_weights_say_what_to_get() -> None:
     with pytest.raises(MissingResourceError) as gap:
         BertScore(model="owner/no-such-model").check()
     assert "bertscore.model" in str(gap.value)
-    assert "hf download owner/no-such-model" in gap.value.mend
+    assert "libra-bench fetch owner/no-such-model" in gap.value.mend
 
 
 def test_a_folder_without_weights_is_named(tmp_path: Path, encoder: str) -> None:

@@ -172,7 +172,7 @@ def test_missing_weights_say_what_to_get(kind: type[CheXbert], weights: dict[str
     with pytest.raises(MissingResourceError) as gap:
         kind(checkpoint="owner/repository/no-such.pth").check()
     assert "chexbert.checkpoint" in gap.value.what
-    assert "hf download owner/repository no-such.pth" in gap.value.mend
+    assert "libra-bench fetch owner/repository/no-such.pth" in gap.value.mend
     with pytest.raises(MissingResourceError, match=r"chexbert\.encoder"):
         kind(checkpoint=weights["checkpoint"], encoder="/no/such/folder").check()
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from libra_bench.core.errors import MissingResourceError
+from libra_bench.core.errors import MissingResourceError, Notice, RunError
+from libra_bench.metrics import nltk_data, punkt
 from libra_bench.metrics import wordnet as resources
 from libra_bench.metrics.cleaning import libra
 from libra_bench.metrics.meteor import Meteor
@@ -28,11 +29,11 @@ def _fresh() -> object:
 
     before = list(nltk.data.path)
     resources.wordnet.cache_clear()
-    resources.word_tokeniser.cache_clear()
+    punkt.word_tokeniser.cache_clear()
     yield
     nltk.data.path[:] = before
     resources.wordnet.cache_clear()
-    resources.word_tokeniser.cache_clear()
+    punkt.word_tokeniser.cache_clear()
 
 
 def one(prediction: str, reference: str) -> float:
@@ -47,7 +48,7 @@ def test_equal_to_nltk(parity: Path) -> None:
 
     with pytest.warns(UserWarning, match="multilingual"):
         reader = WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
-    _, tokenise = resources.word_tokeniser()
+    _, tokenise = punkt.word_tokeniser()
     lines = (parity / "metrics" / "iu_valid.jsonl").read_text().splitlines()[:120]
     rows = [json.loads(line) for line in lines]
     expected = [
@@ -92,7 +93,7 @@ def test_odd_texts_have_an_answer() -> None:
 
 @pytest.mark.usefixtures("_wordnet")
 def test_the_signature_names_the_sentence_splitter() -> None:
-    assert resources.word_tokeniser()[0] in Meteor().signature(3)
+    assert punkt.word_tokeniser()[0] in Meteor().signature(3)
     assert "punkt" in Meteor().signature(3)
 
 
@@ -128,12 +129,97 @@ def test_no_network_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setattr(resources, "DEBIAN", tmp_path / "absent")
-    assert resources.word_tokeniser()[0] == "punkt untrained"
-    assert [gap.what for gap in Meteor().missing()] == ["WordNet is not on this machine"]
+    monkeypatch.setattr(punkt, "_packaged", lambda: None)
+    assert punkt.word_tokeniser()[0] == "punkt untrained"
+    (gap,) = Meteor().missing()
+    assert (gap.what, gap.fetch) == ("WordNet is not on this machine", "meteor")
     assert asked == []
-    monkeypatch.setenv("LIBRA_BENCH_DOWNLOAD", "1")
-    assert Meteor().missing()
+    with pytest.raises(RunError, match="NLTK's wordnet could not be fetched"):
+        nltk_data.download("wordnet")
     assert asked, "a download that is asked for is tried"
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_the_trained_tables_of_the_package_are_nltks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Dr.` and `approx.` end no sentence for NLTK's trained English tables."""
+    pytest.importorskip("punkt.data.english")
+    monkeypatch.setattr(nltk_data, "found", lambda name: False)
+    name, tokenise = punkt.word_tokeniser()
+    assert name.startswith("punkt_tab (nltk ")
+    assert tokenise("Seen by Dr. Smith. Stable.") == [
+        "Seen",
+        "by",
+        "Dr.",
+        "Smith",
+        ".",
+        "Stable",
+        ".",
+    ]
+    punkt.word_tokeniser.cache_clear()
+    monkeypatch.setattr(punkt, "_packaged", lambda: None)
+    untrained = punkt.word_tokeniser()[1]("Seen by Dr. Smith. Stable.")
+    assert untrained == ["Seen", "by", "Dr", ".", "Smith", ".", "Stable", "."]
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_other_tables_are_not_taken_for_nltks(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pytest.importorskip("punkt.data.english")
+    monkeypatch.setattr(data, "ABBREV_TYPES", data.ABBREV_TYPES | {"approx"})
+    monkeypatch.setattr(nltk_data, "found", lambda name: False)
+    with pytest.warns(Notice, match="does not hold NLTK's English tables"):
+        assert punkt.word_tokeniser()[0] == punkt.UNTRAINED
+
+
+@pytest.mark.usefixtures("_fresh")
+def test_data_is_fetched_from_an_index_in_nltks_form(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From a server of ours: NLTK's downloader checks the archive's hash."""
+    import hashlib
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    import nltk
+
+    folder = tmp_path / "served" / "wordnet"
+    folder.mkdir(parents=True)
+    (folder / "lexnames").write_text("00\tadj.all\t3\n")
+    archive = Path(shutil.make_archive(str(folder), "zip", folder.parent, "wordnet"))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(archive.parent)))
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}"
+    unpacked = (folder / "lexnames").stat().st_size
+    size, digest = archive.stat().st_size, hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setenv("LIBRA_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(nltk.data, "path", [])
+    # Newer versions of NLTK ask no server on this machine.
+    monkeypatch.setattr("nltk.pathsec._ip_is_forbidden", lambda ip: False, raising=False)
+    index = archive.with_name("index.xml")
+
+    def write(md5: str) -> None:
+        sha = hashlib.sha256(archive.read_bytes()).hexdigest() if md5 == digest else "0" * 64
+        index.write_text(
+            '<nltk_data><packages><package id="wordnet" name="WordNet" subdir="corpora" '
+            f'size="{size}" unzipped_size="{unpacked}" checksum="{md5}" sha256_checksum="{sha}" '
+            f'unzip="0" url="{address}/wordnet.zip"/></packages><collections/></nltk_data>'
+        )
+
+    try:
+        write("0" * 32)
+        with pytest.raises(RunError, match=r"ntegrity|MD5"):
+            nltk_data.download("wordnet", f"{address}/index.xml")
+        write(digest)
+        nltk_data.download("wordnet", f"{address}/index.xml")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert nltk_data.found("wordnet")
 
 
 @pytest.mark.usefixtures("_fresh")

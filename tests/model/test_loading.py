@@ -185,7 +185,7 @@ def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("LIBRA_BENCH_MODELS", str(tmp_path))
     with pytest.raises(MissingResourceError, match=r"X-iZhang/libra-v1\.0-7b") as caught:
         load_model("libra-7b")
-    assert "hf download X-iZhang/libra-v1.0-7b" in caught.value.mend
+    assert "libra-bench fetch libra-7b" in caught.value.mend
     # A folder of that name under LIBRA_BENCH_MODELS is found, and is not taken for something else.
     shutil.copytree(TINY, tmp_path / "libra-v1.0-7b")
     assert load_model("libra-7b").model_id == "libra-7b"

@@ -71,6 +71,7 @@ def test_asked_and_scored_by_name(name: str, cache: Path, questions: Path) -> No
     rows = [json.loads(line) for line in answers.read_text().splitlines()]
     assert [row["status"] for row in rows] == ["ok", "ok"]
     assert {row["model_id"] for row in rows} == {name}
+    assert zoo.find(str(zoo.find(name).hub_id)).name == name
     assert all("dtype=float32" in row["metadata"]["decoding"] for row in rows)
     assert rows[0]["metadata"]["conv_mode"] == zoo.find(name).conv_mode
     if name == "maira-2":

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from libra_bench.core.errors import InputError
 from libra_bench.core.fields import reference_of
 from libra_bench.core.files import explain, listing, parse_json, read_bytes, read_records
+from libra_bench.core.ids import is_missing
 from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy, refuse_report
@@ -74,7 +75,8 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
 
     def adapt(value: dict[str, Any]) -> dict[str, Any]:
         # `text` is the question here; other names are read in the order of the fields' module.
-        name = REFERENCE if REFERENCE in value else reference_of(value, taken=QUESTION)
+        own = not is_missing(value.get(REFERENCE))
+        name = REFERENCE if own else reference_of(value, taken=QUESTION)
         fields = value if name is None else {**value, "reference": value[name]}
         images = value.get("image")
         if not isinstance(images, list) or len(images) <= MOST_IMAGES:

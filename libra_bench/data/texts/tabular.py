@@ -45,7 +45,7 @@ def csv_rows(path: Path, content: bytes, delimiter: str) -> Placed:
         raise InputError(f"{path}: not a CSV table ({error})") from None
     try:
         table = arrow.read_csv(
-            io.BytesIO(content),
+            pa.BufferReader(content),
             # A row must fit into one block.
             read_options=arrow.ReadOptions(
                 use_threads=False, block_size=min(max(len(content), 1 << 20), 2**31 - 1)
@@ -78,7 +78,8 @@ def parquet_rows(path: Path, content: bytes) -> Placed:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(io.BytesIO(content))
+        # Of Arrow's threads one that let a Python object go when all was over would end the process.
+        table = pq.read_table(pa.BufferReader(content), use_threads=False, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a Parquet table ({str(error).splitlines()[0]})") from None
     yield from _of_arrow(path, table, first=0)

@@ -271,4 +271,5 @@ def compare(
     from libra_bench.runs.comparing import compare_runs
 
     return compare_runs(
-        [_place("a", a), _place("b", b)], metrics=_names(metrics), trials=trials, seed=seed)
+        [_place("a", a), _place("b", b)], metrics=_names(metrics), trials=trials, seed=seed
+    )

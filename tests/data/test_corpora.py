@@ -7,7 +7,7 @@ import pytest
 
 from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.data.contexts import sections as context_sections
-from libra_bench.data.corpora import load
+from libra_bench.data.corpora import NoSplitsError, load
 from libra_bench.data.prompts import question
 
 STUDY = {
@@ -120,6 +120,21 @@ def test_jsonl_split_and_prior_policy(tmp_path: Path) -> None:
     assert (alone.image, alone.prior_policy) == (["a.png"], "none")
     with pytest.raises(InputError, match="only `none` can be chosen"):
         load(f"jsonl:{path}", prior_policy="libra")
+
+
+def test_no_study_names_a_split(tmp_path: Path) -> None:
+    """All are evaluated unasked, as of no split; another than the usual one cannot be chosen."""
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"question_id": 1, "text": "q", "image": ["a.png"]}) + "\n")
+    (tmp_path / "ecgen").mkdir()
+    (tmp_path / "ecgen" / "1.xml").write_text(XML.format(n=1, findings="Clear."))
+    for spec in (f"jsonl:{path}", f"openi:{tmp_path / 'ecgen'}"):
+        for split in ("train", "validate", "banana"):
+            with pytest.raises(NoSplitsError, match=f"--split {split}: no study of .* names"):
+                load(spec, split=split)
+        whole = load(spec, split="test")
+        assert (len(whole.examples), whole.settings["split"]) == (1, "unnamed")
+        assert load(spec).settings.get("split") != "test"
 
 
 def test_wrong_specs(tmp_path: Path) -> None:

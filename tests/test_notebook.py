@@ -1,4 +1,4 @@
-"""What a notebook may hand over by mistake: one clear error, never a figure or a traceback of ours."""
+"""What a notebook may hand over by mistake: one clear error, never a figure."""
 
 import math
 from collections.abc import Callable

@@ -40,9 +40,9 @@ def test_only_retrieval_takes_a_corpus() -> None:
         SystemSettings("libra-tiny"),
         SystemSettings(predictions=Path("theirs.csv")),
     ):
-        with pytest.raises(InputError, match="^--corpus: "):
+        with pytest.raises(InputError, match=r"^--corpus: "):
             replace(system, corpus="openi:x.tgz").check()
-    with pytest.raises(InputError, match="^--conv-mode and --corpus: normal-template is"):
+    with pytest.raises(InputError, match=r"^--conv-mode and --corpus: normal-template is"):
         SystemSettings("normal-template", conv_mode="v1", corpus="openi:x.tgz").check()
 
 

@@ -78,7 +78,7 @@ def parquet_rows(path: Path, content: bytes) -> Placed:
     import pyarrow.parquet as pq
 
     try:
-        # Of Arrow's threads one that let a Python object go when all was over would end the process.
+        # No threads of Arrow: one that let a Python object go at the end would abort the process.
         table = pq.read_table(pa.BufferReader(content), use_threads=False, pre_buffer=False)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a Parquet table ({str(error).splitlines()[0]})") from None

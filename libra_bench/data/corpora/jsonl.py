@@ -11,7 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.fields import reference_of
-from libra_bench.core.files import explain, listing, parse_json, read_bytes, read_records
+from libra_bench.core.files import (
+    explain,
+    lines_expected,
+    listing,
+    parse_json,
+    read_bytes,
+    read_records,
+)
 from libra_bench.core.ids import is_missing
 from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
@@ -84,7 +91,8 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
         several.append(str(value.get("question_id")))
         return {**fields, "image": images[:MOST_IMAGES]}
 
-    examples = read_records(file, Example, adapt, io.StringIO(text))
+    with lines_expected(file, text):
+        examples = read_records(file, Example, adapt, io.StringIO(text))
     notes += _more_than_two(several)
     return examples
 

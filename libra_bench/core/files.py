@@ -189,7 +189,8 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = _whole(json.loads(line, object_pairs_hook=_each_once), line)
     except json.JSONDecodeError as error:
-        cut = "" if line.endswith("\n") else "; the line seems cut off"
+        whole = line.endswith("\n") or error.msg.startswith("Extra data")
+        cut = "" if whole else "; the line seems cut off"
         raise InputError(
             f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}{cut})"
         ) from None

@@ -216,6 +216,22 @@ def test_libras_training_json(tmp_path: Path) -> None:
         load(f"jsonl:{path}")
 
 
+def test_ids_and_images_of_conversations(tmp_path: Path) -> None:
+    """As in any example: no image may be null, a truth value is no id."""
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "r"}]
+    path = tmp_path / "t.json"
+
+    def read(**fields: object) -> list[str]:
+        path.write_text(json.dumps([{"conversations": turns, **fields}]))
+        return load(f"jsonl:{path}").examples[0].image
+
+    assert read(id=1, image=None) == read(id=1, image=[]) == read(id=1) == []
+    assert read(id="x", image=["a.png", None]) == read(id=1.0, image="a.png") == ["a.png"]
+    for wrong in ({"id": True}, {"id": 1.5}, {"id": None}, {"id": 1, "image": [None]}, {}):
+        with pytest.raises(InputError, match="object 0"):
+            read(**wrong)
+
+
 def test_prepared_files_are_read_back(tmp_path: Path) -> None:
     """What is prepared for training gives the questions and answers of the evaluation file."""
     from libra_bench.data.corpora.synthetic import built_in

@@ -40,8 +40,9 @@ class Conversation(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    id: str | int | float
-    image: str | list[str] = Field(default_factory=list)
+    id: Any
+    """An id and images are as in any example, and checked where it is made."""
+    image: Any = None
     conversations: list[Turn] = Field(min_length=2)
 
 
@@ -142,12 +143,12 @@ def _training(file: Path, values: list[Any], notes: list[str]) -> list[Example]:
 
 def _example(conversation: Conversation) -> Example:
     question, answer = conversation.conversations[:2]
-    images = [conversation.image] if isinstance(conversation.image, str) else conversation.image
+    images = conversation.image
     return Example.model_validate(
         {
             **(conversation.model_extra or {}),
             "question_id": conversation.id,
-            "image": images[:MOST_IMAGES],
+            "image": images[:MOST_IMAGES] if isinstance(images, list) else images,
             "text": question.value.replace("<image>", "").strip(),
             "reference": answer.value,
         }

@@ -107,7 +107,9 @@ def _words(row: Mapping[str, Any], name: str) -> str | None:
 def images_of(row: Mapping[str, Any]) -> list[Any]:
     """The paths of a row's images, if any."""
     images = row.get("image")
-    return list(images) if isinstance(images, list | tuple) else [images] if images else []
+    if isinstance(images, list | tuple):
+        return list(images)
+    return [images] if images and not is_missing(images) else []
 
 
 def _question(row: Mapping[str, Any]) -> str:

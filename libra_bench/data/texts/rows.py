@@ -35,6 +35,7 @@ from libra_bench.data.texts.tabular import DELIMITERS, Placed, csv_rows, parquet
 
 STDIN = "-"
 PARQUET = b"PAR1"
+KNOWN = frozenset({*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION})
 
 
 @dataclass
@@ -81,6 +82,7 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
     _fill(rows, content, role)
     if not rows.rows:
         raise InputError(f"{path}: no records in it")
+    _in_our_letters(rows)
     _rename(rows, columns or {})
     if all(identifier_of(row) is None for row in rows.rows):
         rows.by_place = True
@@ -136,7 +138,7 @@ def _first_line_is_a_record(path: Path, text: str) -> bool:
 def _is_record(value: dict[str, Any]) -> bool:
     """Whether an object is a record rather than records by their ids."""
     return not all(isinstance(one, dict) for one in value.values()) and any(
-        name in value for name in (*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION)
+        plain_name(name) in KNOWN for name in value
     )
 
 
@@ -165,10 +167,9 @@ def _own_delimiter(content: bytes, usual: str) -> str:
 def _delimiter(text: str) -> str | None:
     """What separates the columns of a table without a telling name; None where it is no table."""
     header = text.partition("\n")[0]
-    known = {*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION}
-    for delimiter in ("\t", ",", ";"):
+    for delimiter in ("\t", ",", ";", "|"):
         names = {plain_name(name.strip('"\r')) for name in header.split(delimiter)}
-        if len(names) > 1 and names & known:
+        if len(names) > 1 and names & KNOWN:
             return delimiter
     return None
 
@@ -227,6 +228,14 @@ def _study(path: Path, place: str, key: str, row: dict[str, Any]) -> dict[str, A
 
 def _is_rexrank(row: Mapping[str, Any]) -> bool:
     return "section_findings" in row or "section_impression" in row
+
+
+def _in_our_letters(rows: Rows) -> None:
+    """Write known names as we do, where JSON has them as tables may: `Prediction`, `Study ID`."""
+    for row in rows.rows:
+        for name in [one for one in row if one not in KNOWN]:
+            if (ours := plain_name(name)) in KNOWN and ours not in row:
+                row[ours] = row.pop(name)
 
 
 def _rename(rows: Rows, columns: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Parquet read on the calling thread alone: the same table, and no thread that outlives the call."""
+"""Parquet read on the calling thread alone: the same table, no thread that outlives the call."""
 
 import re
 from pathlib import Path

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, cause_of
 from libra_bench.core.files import listing
 from libra_bench.core.names import unknown_name
 from libra_bench.core.records import Example
@@ -77,6 +78,14 @@ def load(
         path = str(Path(path).expanduser())  # No shell expands a ~ behind a colon.
     if not path and kind not in WITHOUT_PATH:
         raise InputError(f"--data {kind}: name its place as {kind}:PATH")
+    try:
+        os.stat(path or ".")
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # Each reader says what it misses.
+    except (OSError, ValueError) as error:  # A name that no file can have.
+        raise InputError(
+            f"--data {kind}: {path[:80]!r}: cannot be read ({cause_of(error)})"
+        ) from None
     if section not in SECTIONS:
         raise unknown_name("section", section, SECTIONS)
     cohort: Cohort = import_module(CORPORA[kind]).load(

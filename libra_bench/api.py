@@ -225,11 +225,11 @@ def load_model(
     from libra_bench.data.cohort import Cohort
     from libra_bench.generation.factory import SystemSettings, create_system
 
-    words = {"conv_mode": conv_mode, "protocol": protocol, "engine": engine}
-    for option, value in {**words, "device": device, "dtype": dtype}.items():
-        if not isinstance(value, str) and not (
-            value is None and option in ("conv_mode", "protocol")
-        ):
+    words = {"engine": engine, "device": device, "dtype": dtype}
+    chosen = {"conv_mode": conv_mode, "protocol": protocol}
+    words |= {option: value for option, value in chosen.items() if value is not None}
+    for option, value in words.items():
+        if not isinstance(value, str):
             raise InputError(f"{option} {value!r:.80}: a name was expected")
     settings = SystemSettings(
         model=str(name),

@@ -59,7 +59,7 @@ def test_some_to_score() -> None:
         (lambda: libra_bench.load_model("libra-tiny", protocol=5), "protocol 5: a name"),
         (lambda: libra_bench.load_model("libra-tiny", num_beams="3"), "num_beams must be a whole"),
         (lambda: libra_bench.load_model("libra-tiny", num_beams=2.5), "num_beams must be a whole"),
-        (lambda: libra_bench.load_model("libra-tiny", top_p=True), "top_p must be a number"),
+        (lambda: libra_bench.load_model("libra-tiny", top_p="0.5"), "top_p must be a number"),
         (lambda: libra_bench.load_model("libra-tiny", do_sample=1), "do_sample must be true or"),
         (lambda: libra_bench.pair(None, policy=5), "unknown .* 5"),
         (lambda: libra_bench.compare(5, 6), "a: a path was expected, not 5"),

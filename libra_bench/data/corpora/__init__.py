@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
@@ -79,13 +78,12 @@ def load(
     if not path and kind not in WITHOUT_PATH:
         raise InputError(f"--data {kind}: name its place as {kind}:PATH")
     try:
-        os.stat(path or ".")
+        Path(path).stat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass  # Each reader says what it misses.
     except (OSError, ValueError) as error:  # A name that no file can have.
-        raise InputError(
-            f"--data {kind}: {path[:80]!r}: cannot be read ({cause_of(error)})"
-        ) from None
+        said = cause_of(error)
+        raise InputError(f"--data {kind}: {path[:80]!r}: cannot be read ({said})") from None
     if section not in SECTIONS:
         raise unknown_name("section", section, SECTIONS)
     cohort: Cohort = import_module(CORPORA[kind]).load(

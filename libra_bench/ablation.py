@@ -116,7 +116,7 @@ def ablate(
     settings.check()
     wanted = conditions(cohort.examples, seed)
     asked = {name: (settings, examples) for name, examples in wanted.items()}
-    asked |= {name: (replace(settings, model=name), wanted[TRUE]) for name in baselines}
+    asked |= {name: (settings.for_baseline(name), wanted[TRUE]) for name in baselines}
     # What the baselines need is found out before the model is loaded.
     systems = {
         name: create_system(asked[name][0], replace(cohort, examples=asked[name][1]))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing
 from libra_bench.core.records import Example, Prediction
 
 if TYPE_CHECKING:
@@ -40,8 +43,8 @@ def score(
         Figures with intervals and signatures, and each report's own.
 
     Raises:
-        InputError: unknown names, lengths that differ, or what is neither text nor missing, with
-            its place.
+        InputError: unknown names, lengths that differ, no pair that could be scored, or what is
+            neither text nor missing, with its place.
 
     Example:
         >>> import libra_bench
@@ -51,6 +54,7 @@ def score(
     """
     from libra_bench.metrics.scoring import score_texts
     from libra_bench.runs.scoring import ScoringSettings
+    from libra_bench.runs.unscored import refuse_nothing
     from libra_bench.stats.clusters import by_patient
 
     texts = _column("predictions", predictions), _column("references", references)
@@ -61,6 +65,10 @@ def score(
     names = _names(metrics)
     settings = ScoringSettings(names, profile, _options(options), trials=trials, seed=seed)
     settings.check()
+    if len(texts[0]) == len(texts[1]) and all(
+        isinstance(one, str | None) for column in texts for one in column
+    ):
+        refuse_nothing(*texts)  # All else is refused with its places, below.
     return score_texts(*texts, settings.create(), clusters=patients, trials=trials, seed=seed)
 
 
@@ -144,10 +152,11 @@ class Model:
         """One prediction an example, in their order; failed ones say why.
 
         Raises:
-            InputError: no example has an image that can be used.
+            InputError: something else than examples, or no example has an image that can be used.
         """
         from libra_bench.generation.system import answer
 
+        examples = _examples(examples)
         self._system.check(examples)
         found: dict[str, Prediction] = {}
 
@@ -157,6 +166,22 @@ class Model:
         for start in range(0, len(examples), self._system.chunk):
             answer(self._system, examples[start : start + self._system.chunk], keep, found)
         return [found[example.question_id] for example in examples]
+
+
+def _examples(given: Any) -> list[Example]:
+    if isinstance(given, str | bytes | Mapping | Example) or not isinstance(given, Iterable):
+        raise InputError(f"examples: a list of Example was expected, not {type(given).__name__}")
+    found = list(given)
+    faults = [
+        f"example {place}: an Example was expected, not {one!r:.80}"
+        for place, one in enumerate(found)
+        if not isinstance(one, Example)
+    ]
+    counts = Counter(one.question_id for one in found if isinstance(one, Example))
+    faults += [f"id {one!r} stands {n} times" for one, n in counts.items() if n > 1]
+    if faults:
+        raise InputError(f"examples that cannot be answered: {listing(faults)}")
+    return found
 
 
 def load_model(
@@ -200,6 +225,12 @@ def load_model(
     from libra_bench.data.cohort import Cohort
     from libra_bench.generation.factory import SystemSettings, create_system
 
+    words = {"engine": engine, "device": device, "dtype": dtype}
+    chosen = {"conv_mode": conv_mode, "protocol": protocol}
+    words |= {option: value for option, value in chosen.items() if value is not None}
+    for option, value in words.items():
+        if not isinstance(value, str):
+            raise InputError(f"{option} {value!r:.80}: a name was expected")
     settings = SystemSettings(
         model=str(name),
         protocol=protocol,
@@ -208,17 +239,23 @@ def load_model(
         batch_size=str(batch_size),
         device=device,
         dtype=dtype,
-        model_base=_folder(model_base),
-        vision_tower=_folder(vision_tower),
+        model_base=_folder("model_base", model_base),
+        vision_tower=_folder("vision_tower", vision_tower),
         conv_mode=conv_mode,
         random_weights=random_weights,
-        image_root=_folder(image_root),
+        image_root=_folder("image_root", image_root),
     )
     return Model(create_system(settings, Cohort(name="given examples", spec="")))
 
 
-def _folder(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+def _folder(name: str, given: Any) -> Path | None:
+    return None if given is None else _place(name, given)
+
+
+def _place(name: str, given: Any) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"{name}: a path was expected, not {given!r:.80}")
+    return Path(given)
 
 
 def compare(
@@ -239,4 +276,6 @@ def compare(
     """
     from libra_bench.runs.comparing import compare_runs
 
-    return compare_runs([Path(a), Path(b)], metrics=metrics, trials=trials, seed=seed)
+    return compare_runs(
+        [_place("a", a), _place("b", b)], metrics=_names(metrics), trials=trials, seed=seed
+    )

@@ -20,6 +20,7 @@ IDS = ("question_id", "id", "case_id", "dicom_id", "image_id", "study_id", "uid"
 PREDICTIONS = (
     "prediction",
     "model_prediction",
+    "pred",
     "predicted",
     "predicted_report",
     "generated",
@@ -27,6 +28,7 @@ PREDICTIONS = (
     "generated_report",
     "candidate",
     "hypothesis",
+    "hyp",
     "output",
     "answer",
     "response",
@@ -37,6 +39,9 @@ REFERENCES = (
     "references",
     "ground_truth",
     "groundtruth",
+    "ground_truth_report",
+    "gold",
+    "ref",
     "gt",
     "gt_report",
     "target",
@@ -143,21 +148,28 @@ def prediction_of(row: Mapping[str, Any], *, alone: bool) -> str | None:
 def reference_of(row: Mapping[str, Any], *, taken: str | None = None) -> str | None:
     """The name under which a row holds its reference; None where it holds none.
 
+    A null says nothing, so that the next name is read; of null alone the first is named. A section
+    that is null hides the one behind it: of a file with both, no study is scored by its other one.
+
     Args:
         taken: the name of the row's prediction, where both stand in one row; then `text` is none.
 
     Raises:
         Ambiguous: several references, or a row that is a prediction or a question without one.
     """
-    if (named := _only(row, REFERENCES, "references")) is not None:
+    named = _only(row, REFERENCES, "references")
+    if named is not None and not is_missing(row[named]):
         return named
     for name in EITHER_REFERENCE:
-        if name not in row or name == taken or (taken is not None and name == "text"):
+        if name not in row or name == taken:
             continue
-        if name == "text":
+        if name != "text":
+            return name if named is None or not is_missing(row[name]) else named
+        # Beside a reference that is null, it is whatever it would be beside one that is told.
+        if taken is None and named is None:
             _refuse_other_texts(row)
-        return name
-    return None
+            return name
+    return named
 
 
 def _refuse_other_texts(row: Mapping[str, Any]) -> None:
@@ -179,6 +191,14 @@ def _only(row: Mapping[str, Any], names: Sequence[str], what: str) -> str | None
     if any(row[name] != row[told[0]] for name in told[1:]):
         raise Ambiguous(f"several {what}: {listed(told)}", COLUMNS_HINT)
     return next(iter(told or there), None)
+
+
+def without_empty_sections(rows: Sequence[dict[str, Any]]) -> None:
+    """Take out of rows the sections of which no row says anything: columns that tables fill up."""
+    for name in SECTIONS:
+        if all(is_missing(row.get(name)) for row in rows):
+            for row in rows:
+                row.pop(name, None)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import secrets
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -157,6 +157,29 @@ def iter_jsonl(
         raise _unreadable(path, error) from None
 
 
+@contextmanager
+def lines_expected(path: Path, text: str) -> Iterator[None]:
+    """Around reading `text` as JSONL: where it is one value over several lines, that is told.
+
+    Raises:
+        InputError: in place of another.
+    """
+    try:
+        yield
+    except InputError:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, list):
+            told = "is a JSON list"
+        elif isinstance(value, dict) and len(text.strip().splitlines()) > 1:
+            told = "is one JSON object over several lines"
+        else:
+            raise
+        raise InputError(f"{path}: {told}; JSONL is an object a line") from None
+
+
 def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     """The object of one line.
 
@@ -166,7 +189,8 @@ def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = _whole(json.loads(line, object_pairs_hook=_each_once), line)
     except json.JSONDecodeError as error:
-        cut = "" if line.endswith("\n") else "; the line seems cut off"
+        whole = line.endswith("\n") or error.msg.startswith("Extra data")
+        cut = "" if whole else "; the line seems cut off"
         raise InputError(
             f"{path}, line {number}: not JSON ({error.msg} at column {error.colno}{cut})"
         ) from None

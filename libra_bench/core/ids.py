@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from numbers import Integral
 from typing import Any
 
@@ -17,6 +18,16 @@ PATIENT_FIELDS = (
 )
 """Names of the patient, in the order in which they are read; tables write theirs small."""
 STUDY_FIELDS = ("study_id",)
+PATH_FIELDS = (
+    "image_path",
+    "key_image_path",
+    "dicom_path",
+    "img_path",
+    "file_path",
+    "path",
+    "image",
+)
+"""Names of an image's path, which may tell patient and study."""
 NOTHING = frozenset({"", "nan", "none", "null", "<na>", "nat"})
 """What pandas and JSON writers leave where an id is missing."""
 LARGEST_WHOLE = 2**53
@@ -26,6 +37,9 @@ _FLOAT_ID = re.compile(r"(\d+)\.0+")
 # files/p10/p10000032/s50414267/… of PhysioNet, with or without the folder of the group (p10).
 _PHYSIONET = re.compile(r"(?:^|[/\\])p(\d+)[/\\]s(\d+)(?=[/\\.]|$)")
 _PHYSIONET_PATIENT = re.compile(r"(?:^|[/\\])p(\d{8})(?=[/\\])")
+# 10000032/50414267/… or p10000032_s50414267_… of files that were put elsewhere: MIMIC-CXR's ids of
+# patients begin with 1, those of studies with 5.
+_MIMIC_IDS = re.compile(r"(?:^|[/\\_-])p?(1\d{7})[/\\_-]s?(5\d{7})(?=[/\\_.-]|$)")
 # train/patient42142/study5/… of CheXpert.
 _CHEXPERT = re.compile(r"(?:^|[/\\])(patient\d+)[/\\](study\d+)(?=[/\\.]|$)")
 # deid_png/<patient>/<accession>/studies/… of ReXGradient.
@@ -83,14 +97,32 @@ def whose(fields: Mapping[str, Any], images: Sequence[Any] = ()) -> tuple[Any, A
     subject = _first(fields, PATIENT_FIELDS)
     study = _first(fields, STUDY_FIELDS)
     if subject is None or study is None:
-        from_path = _of_path(next((one for one in images if isinstance(one, str)), ""))
+        from_path = _of_path(_first_path(fields, images))
         subject = from_path[0] if subject is None else subject
         study = from_path[1] if study is None else study
     return subject, study
 
 
 def _first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((one for one in (known_id(fields.get(name)) for name in names) if one), None)
+    found = next((one for one in (known_id(fields.get(name)) for name in names) if one), None)
+    if found is not None:
+        return found
+    # As other tools write the same names: `Subject_ID`, `Patient Id`.
+    plain = {_bare(name) for name in names}
+    others = (known_id(value) for name, value in fields.items() if _bare(name) in plain)
+    return next((one for one in others if one), None)
+
+
+@lru_cache(maxsize=1024)
+def _bare(name: Any) -> str:
+    return re.sub(r"[\s_-]+", "", str(name)).lower()
+
+
+def _first_path(fields: Mapping[str, Any], images: Sequence[Any]) -> str:
+    """The first image's path; of a row without images, what a column holds that is called so."""
+    paths = [one for one in images if isinstance(one, str)]
+    paths += [one for name in PATH_FIELDS if isinstance(one := fields.get(name), str)]
+    return next(iter(paths), "")
 
 
 def _of_path(path: str) -> tuple[str | None, str | None]:
@@ -98,6 +130,8 @@ def _of_path(path: str) -> tuple[str | None, str | None]:
         return found[1], found[2]
     if found := _PHYSIONET_PATIENT.search(path):
         return found[1], None
+    if found := _MIMIC_IDS.search(path):
+        return found[1], found[2]
     if found := _CHEXPERT.search(path):
         return found[1], f"{found[1]}_{found[2]}"
     if found := _REXGRADIENT.search(path):

@@ -20,7 +20,7 @@ def unknown_name(
         near: names that are likelier meant than those of similar spelling.
     """
     names = sorted(known)
-    likely = list(near) or difflib.get_close_matches(name, names, n=1)
+    likely = list(near) or difflib.get_close_matches(str(name), names, n=1)
     meant = f" Did you mean {' or '.join(map(repr, likely))}?" if likely else ""
     shown = f" Known: {', '.join(names)}" if len(names) <= MANY else ""
     return InputError(f"unknown {kind} {name!r}.{meant}{shown}")

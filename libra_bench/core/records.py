@@ -55,6 +55,12 @@ class Example(BaseModel):
     @field_validator("image", mode="before")
     @classmethod
     def _one_image_as_list(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            # A prior image that is null, or empty as tables write it, is none.
+            there = list(value)
+            while len(there) > 1 and (is_missing(there[-1]) or there[-1] == ""):
+                there.pop()
+            return there
         return [value] if isinstance(value, str) else ([] if is_missing(value) else value)
 
     @field_validator("reference", mode="before")

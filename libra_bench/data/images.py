@@ -26,6 +26,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000")
 """What Pillow may take a file for, by its content."""
 NOTICE = "notice"
 """Key of `Image.info` under which an image says what its reader should know."""
+WINDOWED = "its window may lie outside its values, or its RescaleSlope be 0"
+"""What makes a DICOM image of one colour of one that has many."""
 LINKED = "files"
 """The folder of PhysioNet's layout that often is a link to where the images are."""
 _SHOWN = 120
@@ -110,7 +112,7 @@ def _grey(opened: Image.Image) -> np.ndarray:
 def _of_one_colour(colour: list[int], dicom: bool) -> str:
     name = {0: "black", 255: "white"}.get(colour[0]) if len(set(colour)) == 1 else None
     what = f"all of the image is {name or f'of the colour {colour}'}: nothing can be seen in it"
-    return f"{what}; its window may lie outside its values" if dicom else what
+    return f"{what}; {WINDOWED}" if dicom else what
 
 
 def load_ahead(

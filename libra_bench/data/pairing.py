@@ -188,6 +188,8 @@ def with_paths(paired: pd.DataFrame) -> pd.DataFrame:
 
 def _named_and_typed(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame as the rules read it: our names, ids as text, dates and times as numbers."""
+    if not isinstance(frame, pd.DataFrame):
+        raise InputError(f"frame: a pandas DataFrame was expected, not {type(frame).__name__}")
     frame = frame.rename(columns=PHYSIONET)
     if "split" not in frame:
         frame = frame.assign(split="")

@@ -84,7 +84,8 @@ def _read_csv(path: Path, columns: Sequence[str]) -> tuple[pd.DataFrame, list[st
     with _opened(path) as stream:
         try:
             table = arrow.read_csv(
-                stream,
+                # Read here: a stream of Python would be read by a thread that may outlive us.
+                pa.BufferReader(stream.read()),
                 # Rows have numbers only where one thread reads them all.
                 read_options=arrow.ReadOptions(use_threads=False),
                 parse_options=arrow.ParseOptions(invalid_row_handler=uneven),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import explain, listing, parse_json, read_bytes, write_atomic
@@ -33,7 +33,7 @@ class Score(_Part):
     """One score of the run, as its summary told it."""
 
     title: str
-    value: float | None
+    value: FiniteFloat | None
     higher_is_better: bool
     signature: str
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, Notice
 from libra_bench.core.names import unknown_name
 from libra_bench.data.cohort import Cohort
 from libra_bench.generation.baseline import BaselineSystem
@@ -55,6 +55,7 @@ class SystemSettings:
             InputError: an unknown model, engine or protocol, or settings that contradict.
             MissingResourceError: a named model whose weights are not on this machine.
         """
+        self._refuse_not_taken()
         if self.predictions is not None:
             return
         if self.engine not in ENGINES:
@@ -79,6 +80,45 @@ class SystemSettings:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Said once, when the model is loaded.
             self.decoding_of_checkpoint()
+
+    def _refuse_not_taken(self) -> None:
+        """Refuse options by which the answers would seem to be made and are not.
+
+        How to decode, on which device, how many at a time and where images lie may be told to
+        any system, so that one command line serves a whole table; who decodes nothing says so.
+        """
+        parts = {
+            "--model-base": self.model_base,
+            "--vision-tower": self.vision_tower,
+            "--conv-mode": self.conv_mode,
+            "--random-weights": self.random_weights or None,
+        }
+        corpus = {"--corpus": self.corpus}
+        if self.predictions is not None:
+            who, kind, refused = str(self.predictions), "a file of texts", parts | corpus
+        elif self.is_baseline:
+            who, kind = self.model, "a text-only baseline"
+            refused = parts | (corpus if self.model == NormalTemplate.model_id else {})
+        else:
+            who, kind, refused = self.model, "no retrieval from reports", corpus
+        if given := [name for name, value in refused.items() if value is not None]:
+            raise InputError(f"{' and '.join(given)}: {who} is {kind} and takes no such option")
+        chosen = [name for name, value in self.overrides.items() if value is not None]
+        chosen = (["protocol"] if self.protocol else []) + chosen
+        if chosen and kind != "no retrieval from reports":
+            told = f"{who} decodes nothing: {', '.join(chosen)} change nothing"
+            warnings.warn(told, Notice, stacklevel=3)
+
+    def for_baseline(self, name: str) -> SystemSettings:
+        """The same settings for a text-only baseline, without what it does not take."""
+        return SystemSettings(
+            model=name,
+            engine=self.engine,
+            batch_size=self.batch_size,
+            device=self.device,
+            dtype=self.dtype,
+            image_root=self.image_root,
+        )
 
     @property
     def is_baseline(self) -> bool:
@@ -134,14 +174,16 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
 def _baseline(settings: SystemSettings, cohort: Cohort) -> System:
     if settings.model == NormalTemplate.model_id:
         return BaselineSystem(NormalTemplate())
-    from libra_bench.data.corpora import load
+    from libra_bench.data.corpora import NoSplitsError, load
 
     spec, split = settings.corpus or cohort.spec, None if settings.corpus else "train"
     section = cohort.settings.get("section", "findings")
-    reports = load(spec, split=split, section=section).examples if spec else []
+    try:
+        reports = load(spec, split=split, section=section).examples if spec else []
+    except NoSplitsError:
+        reports = []
     if split:
-        # Files without splits give all their reports whatever is asked for: those of the
-        # evaluated studies are no training corpus.
+        # Some lines may name no split: they are of the evaluated studies, and no training corpus.
         reports = [one for one in reports if one.split == split]
         if not reports:
             raise InputError(

@@ -110,11 +110,13 @@ class LibraSystem:
         return {**facts, "engine": self._engine}
 
     def check(self, examples: Sequence[Example]) -> None:
-        """Refuse a cohort of which no image can be found, and prompts that are too long.
+        """Refuse a cohort of which no image can be found, or none of whose prompts leaves room.
+
+        Of some prompts that are too long a notice tells; each costs its own study.
 
         Raises:
-            InputError: no image root, no example whose current image is there, or prompts that
-                leave no room for an answer; all of these are listed.
+            InputError: no image root, no example whose current image is there, or no prompt that
+                leaves room for an answer; these are listed.
         """
         if not examples:
             return
@@ -141,8 +143,12 @@ class LibraSystem:
                 continue  # It fails by itself when its turn comes.
             except InputError as error:
                 faults.append(f"id {example.question_id!r}: {error}")
-        if faults:
-            raise InputError("prompts that are too long: " + listing(faults, 5))
+        if not faults:
+            return
+        told = "prompts that are too long: " + listing(faults, 5)
+        if len(faults) == len(examples):
+            raise InputError(told)
+        warnings.warn(f"{len(faults)} studies will fail; {told}", Notice, stacklevel=3)
 
     @torch.inference_mode()
     def generate(self, examples: Sequence[Example], emit: Emit) -> None:

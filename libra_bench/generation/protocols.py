@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite
+from numbers import Integral, Real
 from typing import Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import sha256_of_text
 from libra_bench.core.names import unknown_name
+
+_KINDS: dict[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "bool": (bool, "true or false"),
+}
+"""What a setting of each type may be: a notebook hands over anything."""
+
+
+def _is_of(kind: str, value: object) -> bool:
+    return isinstance(value, _KINDS[kind][0]) and (kind == "bool") is isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,14 @@ class Decoding:
     loaded: the type it did compute in. `auto`: what `load_model` takes."""
 
     def __post_init__(self) -> None:
+        wrong_kinds = [
+            f"{one.name} must be {_KINDS[kind][1]}, not {value!r:.80}"
+            for one in fields(self)
+            if (kind := str(one.type)) in _KINDS
+            and not _is_of(kind, value := getattr(self, one.name))
+        ]
+        if wrong_kinds:
+            raise InputError("decoding: " + "; ".join(wrong_kinds))
         faults = [
             message
             for wrong, message in (

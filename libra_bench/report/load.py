@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from libra_bench.core.columnar import read_parquet
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import explain, listing
 from libra_bench.core.records import Example, Prediction
@@ -203,15 +204,7 @@ def read_run(path: Path) -> Run:
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
-    import pandas as pd
-    from pyarrow.lib import ArrowException
-
-    try:
-        frame = pd.read_parquet(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except ArrowException as error:
-        raise InputError(f"{path}: not a Parquet file, or half-written ({error})") from None
+    frame: pd.DataFrame = read_parquet(path).to_pandas(use_threads=False)
     if "question_id" not in frame:
         raise InputError(f"{path}: has no column 'question_id'")
     return frame.assign(question_id=frame["question_id"].astype(str))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from libra_bench.core.columnar import read_parquet
 from libra_bench.core.errors import InputError
 from libra_bench.metrics import registry
 from libra_bench.metrics.comparison import Comparison, compare
@@ -86,15 +87,10 @@ def read_scores(place: Path) -> pd.DataFrame:
     Raises:
         InputError: none there, or no table of scores.
     """
-    import pandas as pd
-
     file = RunFolder.open(place).scores_file if place.is_dir() else place
     if not file.is_file():
         raise InputError(f"{file}: no scores there; the run has not been scored")
-    try:
-        frame = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: not a Parquet table ({error})") from None
+    frame: pd.DataFrame = read_parquet(file).to_pandas(use_threads=False)
     if "profile" not in frame.columns or frame.empty:
         raise InputError(f"{file}: no scores of libra_bench in it")
     return frame

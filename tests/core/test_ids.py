@@ -49,6 +49,11 @@ def test_words_for_nothing(given: str) -> None:
         ("files/p10/p10000032/a.jpg", "10000032", None),
         ("train/patient42142/study5/view1_frontal.jpg", "patient42142", "patient42142_study5"),
         ("deid_png/GRDN1/GRDN2/studies/1.2/series/3/instances/4.png", "GRDN1", "GRDN2"),
+        ("mimic/10000032/50414267/a.jpg", "10000032", "50414267"),
+        ("p10000032_s50414267_a.png", "10000032", "50414267"),
+        ("10000032-50414267.png", "10000032", "50414267"),
+        ("20000032/50414267/a.jpg", None, None),
+        ("110000032/50414267/a.jpg", None, None),
         ("p10/a.jpg", None, None),
         ("images/step10000032/x.png", None, None),
     ],
@@ -76,3 +81,27 @@ def test_records_take_what_people_write() -> None:
     )
     assert (made.model_extra or {})["metadata"] == {"note": "greedy"}
     assert (made.seconds, made.model_id) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "subject", "study"),
+    [
+        ({"Subject_ID": 7.0, "Study ID": "s5"}, "7", "s5"),
+        ({"patient id": "7"}, "7", None),
+        ({"SUBJECT_ID": "", "image_path": "p10/p10000032/s50414267/a.jpg"}, "10000032", "50414267"),
+        ({"path": "train/patient2/study5/view1.jpg"}, "patient2", "patient2_study5"),
+        ({"patient": "45 year old man"}, None, None),
+    ],
+)
+def test_patient_and_study_in_other_fields(
+    fields: dict[str, Any], subject: str | None, study: str | None
+) -> None:
+    assert whose(fields) == (subject, study)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), ""])
+def test_a_prior_image_that_is_nothing_is_none(nothing: Any) -> None:
+    example = Example(question_id="1", text="q", image=["a.png", nothing])
+    assert example.image == ["a.png"] and not example.has_prior
+    with pytest.raises(ValueError, match="image"):
+        Example(question_id="1", text="q", image=[None, "a.png"])

@@ -7,7 +7,7 @@ import pytest
 
 from libra_bench.core.errors import InputError, MissingResourceError
 from libra_bench.data.contexts import sections as context_sections
-from libra_bench.data.corpora import load
+from libra_bench.data.corpora import NoSplitsError, load
 from libra_bench.data.prompts import question
 
 STUDY = {
@@ -122,6 +122,21 @@ def test_jsonl_split_and_prior_policy(tmp_path: Path) -> None:
         load(f"jsonl:{path}", prior_policy="libra")
 
 
+def test_no_study_names_a_split(tmp_path: Path) -> None:
+    """All are evaluated unasked, as of no split; another than the usual one cannot be chosen."""
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({"question_id": 1, "text": "q", "image": ["a.png"]}) + "\n")
+    (tmp_path / "ecgen").mkdir()
+    (tmp_path / "ecgen" / "1.xml").write_text(XML.format(n=1, findings="Clear."))
+    for spec in (f"jsonl:{path}", f"openi:{tmp_path / 'ecgen'}"):
+        for split in ("train", "validate", "banana"):
+            with pytest.raises(NoSplitsError, match=f"--split {split}: no study of .* names"):
+                load(spec, split=split)
+        whole = load(spec, split="test")
+        assert (len(whole.examples), whole.settings["split"]) == (1, "unnamed")
+        assert load(spec).settings.get("split") != "test"
+
+
 def test_wrong_specs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Did you mean 'rexrank'"):
         load("rexrnak:x")
@@ -199,6 +214,22 @@ def test_libras_training_json(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(InputError, match="no conversations"):
         load(f"jsonl:{path}")
+
+
+def test_ids_and_images_of_conversations(tmp_path: Path) -> None:
+    """As in any example: no image may be null, a truth value is no id."""
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "r"}]
+    path = tmp_path / "t.json"
+
+    def read(**fields: object) -> list[str]:
+        path.write_text(json.dumps([{"conversations": turns, **fields}]))
+        return load(f"jsonl:{path}").examples[0].image
+
+    assert read(id=1, image=None) == read(id=1, image=[]) == read(id=1) == []
+    assert read(id="x", image=["a.png", None]) == read(id=1.0, image="a.png") == ["a.png"]
+    for wrong in ({"id": True}, {"id": 1.5}, {"id": None}, {"id": 1, "image": [None]}, {}):
+        with pytest.raises(InputError, match="object 0"):
+            read(**wrong)
 
 
 def test_prepared_files_are_read_back(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from libra_bench.core.records import Example
 from libra_bench.data.corpora import load
-from libra_bench.data.mimic import LABELS_FILE
+from libra_bench.data.mimic import LABELS_FILE, SPLIT_FILE
+from libra_bench.data.pairing import POLICIES
 from libra_bench.data.synthetic.writer import LATENT_FILE, synthesize
 
 
@@ -33,6 +34,17 @@ def test_whether_a_study_is_abnormal_and_how_old_its_prior_is(cohort: Path) -> N
         assert fields["abnormal"] == bool(findings.loc[example.study_id].any())
         assert ("days_to_prior" in fields) == example.has_prior
         assert fields.get("days_to_prior", 1) > 0
+
+
+def test_a_split_without_images_has_no_examples(cohort: Path, tmp_path: Path) -> None:
+    """Of no rows at all pandas forgets that the days between two studies are times."""
+    shutil.copytree(cohort, tmp_path / "one")
+    table = tmp_path / "one" / SPLIT_FILE
+    pd.read_csv(table, dtype=str).assign(split="train").to_csv(table, index=False)
+    for policy in POLICIES:
+        empty = load(f"mimic-cxr:{tmp_path / 'one'}", split="test", prior_policy=policy)
+        assert (empty.examples, empty.dropped) == ([], [])
+    assert load(f"mimic-cxr:{tmp_path / 'one'}", split="train").examples
 
 
 def test_without_labels_nobody_knows(cohort: Path, tmp_path: Path) -> None:

@@ -106,6 +106,18 @@ def test_windows_outside_the_values_are_told(tmp_path: Path) -> None:
     assert NOTICE not in load_image(saved(tmp_path / "y.dcm", plain())).info
 
 
+@pytest.mark.parametrize("intercept", [0, 700])
+def test_a_slope_of_nothing_is_told(tmp_path: Path, intercept: float) -> None:
+    """Each value becomes the intercept where a window is applied, and the image black."""
+    window = {"WindowCenter": 2000, "WindowWidth": 3000}
+    slope = {"RescaleSlope": 0, "RescaleIntercept": intercept}
+    image = load_image(saved(tmp_path / "x.dcm", plain(**window, **slope)))
+    assert image.getextrema() == ((0, 0),) * 3
+    assert "RescaleSlope" in image.info[NOTICE]
+    whole = load_image(saved(tmp_path / "y.dcm", plain(**window, **{**slope, "RescaleSlope": 1})))
+    assert NOTICE not in whole.info and whole.getextrema()[0] == (0, 255)
+
+
 @pytest.mark.parametrize(("value", "said"), [(0, "black"), (255, "white"), (90, "[90, 90, 90]")])
 def test_images_of_one_colour_are_told(tmp_path: Path, value: int, said: str) -> None:
     path = saved(tmp_path / "x.png", picture(image=np.full((9, 9), value, np.uint8)))

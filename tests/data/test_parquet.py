@@ -56,6 +56,24 @@ def grey(root: Path | None, name: str) -> int:
     return int(np.asarray(load_image(resolve_image(root, name)))[0, 0, 0])
 
 
+@pytest.mark.parametrize("column", ["findings", "impression", "indication", "question"])
+def test_numbers_are_no_texts(tmp_path: Path, column: str) -> None:
+    """A column of numbers called as one of texts is refused by name; one of nothing but NaN is
+    how pandas writes a column of nothing."""
+    columns: dict[str, Any] = {
+        "id": [7, 8],
+        "findings": ["Clear.", "Effusion."],
+        "history": [float("nan")] * 2,
+        "image": [png(10), png(20)],
+    }
+    write(tmp_path / "test.parquet", columns, {"image": IMAGE})
+    assert [one.reference for one in load(f"parquet:{tmp_path}").examples] == columns["findings"]
+    write(tmp_path / "test.parquet", {**columns, column: [1.5, 2.0]}, {"image": IMAGE})
+    ours = "text" if column == "question" else column
+    with pytest.raises(InputError, match=rf"row 0: {ours}: a text was expected, not 1.5"):
+        load(f"parquet:{tmp_path}")
+
+
 def test_shared_task(rrg24: Path) -> None:
     cohort = load(f"parquet:{rrg24}", split="train")
     assert [one.reference for one in cohort.examples] == ["Clear.", "Effusion."]

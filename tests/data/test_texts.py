@@ -38,6 +38,10 @@ def one_pair(*places: Path, **columns: str) -> tuple[str, str]:
         {"question_id": 1, "image": [], "text": TEXT, "reference": TRUTH},
         {"question_id": 1, "image": ["a.png"], "text": TEXT, "model_id": "m", "reference": TRUTH},
         {"case_id": 1, "report": TEXT, "reference": TRUTH},
+        {"Study ID": 1, "Prediction": TEXT, "Ground Truth": TRUTH},
+        {"ID": 1, "pred": TEXT, "gold": TRUTH},
+        {"id": 1, "hyp": TEXT, "ref": TRUTH},
+        {"id": 1, "generated_report": TEXT, "ground_truth_report": TRUTH, "Prediction": TEXT},
         {"case_id": 1, "prediction": TEXT, "report": TRUTH},
     ],
 )
@@ -76,8 +80,8 @@ QUESTION = "Provide a detailed description of the findings in the radiology imag
         ({"reference": "c"}, "a prediction is called `prediction`, "),
         ({"findings": "a", "impression": "b"}, "no prediction beside `findings`, `impression`"),
         ({"report": "a", "section_findings": "b"}, "`report` and `section_findings` are those"),
-        ({"prediction": 5, "reference": "c"}, "text: Input should be a valid string"),
-        ({"prediction": ["a", "b"], "reference": "c"}, "text: Input should be a valid string"),
+        ({"prediction": 5, "reference": "c"}, "`prediction`: a text was expected, not "),
+        ({"prediction": ["a", "b"], "reference": "c"}, "`prediction`: a text was expected, not "),
         ({"prediction": "a", "reference": "c", "question_id": ["x"]}, "question_id"),
         ({"prediction": "a", "reference": "c", "question_id": 1.5}, "1.5 is no id"),
     ],
@@ -281,8 +285,10 @@ def test_headers_as_people_write_them(tmp_path: Path) -> None:
 
 def test_a_csv_with_semicolons_and_one_with_a_long_cell(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
-    file.write_text(f"id;prediction;reference\n1;{TEXT};{TRUTH}\n")
-    assert one_pair(file) == (TEXT, TRUTH)
+    for separator in ";|":
+        row = separator.join(("1", TEXT, TRUTH))
+        file.write_text(f"{separator.join(('id', 'prediction', 'reference'))}\n{row}\n")
+        assert one_pair(file) == (TEXT, TRUTH)
     text = "clear " * 400_000
     file.write_text(f"id,prediction,reference\n1,{text},{TRUTH}\n2,{TEXT},{TRUTH}\n")
     _, predictions = read_pairs(file)

@@ -93,6 +93,10 @@ def nan_statistic(value: dict[str, Any]) -> None:
     value["metrics"]["rouge_l"]["columns"]["value"][3] = float("nan")
 
 
+def set_value(value: float) -> Callable[[dict[str, Any]], None]:
+    return lambda file: file["metrics"]["bleu"]["scores"]["bleu1"].update(value=value)
+
+
 def half_scored(value: dict[str, Any]) -> None:
     value["metrics"]["bleu"]["columns"]["matches1"][3] = None
 
@@ -112,6 +116,8 @@ def edited_score(value: dict[str, Any]) -> None:
         (edited_score, "changed after it was made: rouge_l: "),
         (metric_version, "bleu1: version 0 there, 1 here"),
         (nan_statistic, "id 'study-3' has a statistic that is no number"),
+        (set_value(float("inf")), "metrics.bleu.scores.bleu1.value: Input should be a finite"),
+        (set_value(float("nan")), "metrics.bleu.scores.bleu1.value: Input should be a finite"),
         (half_scored, "metrics.bleu: id 'study-3' has a statistic"),
         (lambda value: value.update(format=99, program="9.9"), "by libra_bench 9.9.*newer one"),
         (lambda value: value.update(kind="other"), "not a baseline"),

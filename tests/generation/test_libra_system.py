@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, Notice
 from libra_bench.core.records import Example, Prediction
 from libra_bench.generation.driver import Driver
 from libra_bench.generation.libra import LibraSystem
@@ -89,20 +89,36 @@ def test_a_study_that_never_fits_fails_alone(tiny: LoadedModel, root: Path) -> N
     assert len(made) == 6
 
 
-def test_prompts_that_are_too_long_are_listed_before_any_work(
-    tiny: LoadedModel, root: Path
-) -> None:
+def long(tiny: LoadedModel, *keys: str) -> list[Example]:
+    """Examples whose prompts leave no room for an answer."""
+    text = "lungs " * 4 * tiny.config.context_length
+    return [Example(question_id=key, image=["image.png"], text=text) for key in keys]
+
+
+def test_only_prompts_that_are_all_too_long_are_refused(tiny: LoadedModel, root: Path) -> None:
     system = LibraSystem(tiny, root, DECODING, "fast", "2")
-    length = 4 * tiny.config.context_length
-    long = [
-        Example(question_id=key, image=["image.png"], text="lungs " * length) for key in ("a", "b")
-    ]
     with pytest.raises(InputError, match="too long") as caught:
-        system.check([*EXAMPLES, *long])
+        system.check(long(tiny, "a", "b"))
     assert "id 'a'" in str(caught.value)
     assert "id 'b'" in str(caught.value)
     assert "the model's context has" in str(caught.value)
-    system.check(EXAMPLES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        system.check(EXAMPLES)
+
+
+def test_a_prompt_that_is_too_long_costs_its_study(tiny: LoadedModel, root: Path) -> None:
+    """It is told before any work, with its id, and recorded with its cause; all others answer."""
+    system = LibraSystem(tiny, root, DECODING, "fast", "2")
+    asked = [EXAMPLES[0], *long(tiny, "a"), *EXAMPLES[1:]]
+    with pytest.warns(Notice, match="1 studies will fail; prompts that are too long: id 'a'"):
+        system.check(asked)
+    made: list[Prediction] = []
+    system.generate(asked, made.append)
+    assert len(made) == len(asked)
+    (one,) = [one for one in made if one.status == "failed"]
+    assert one.question_id == "a"
+    assert "the model's context has" in str(one.error)
 
 
 def test_the_kind_of_attention_is_told(tiny: LoadedModel, root: Path) -> None:

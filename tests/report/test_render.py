@@ -188,7 +188,7 @@ def test_faults_are_reported_together(make_run: Make) -> None:
     (run / "predictions.jsonl").write_text(predictions[:-20])
     with pytest.raises(InputError) as caught:
         render(run, ["html"])
-    for part in ("scores.parquet", "half-written", "summary.json, line 1", "jsonl, line 6"):
+    for part in ("scores.parquet", "not a Parquet table", "summary.json, line 1", "jsonl, line 6"):
         assert part in str(caught.value)
 
 

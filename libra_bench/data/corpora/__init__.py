@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, cause_of
 from libra_bench.core.files import listing
 from libra_bench.core.names import unknown_name
 from libra_bench.core.records import Example
@@ -33,6 +34,16 @@ IMPRESSION_LABEL = "Impression:"
 """What a whole report has where the corpus has impressions."""
 
 
+UNNAMED = "unnamed"
+"""The split of studies that name none."""
+USUAL = "test"
+"""The split that is taken unasked: where no study names one, all are evaluated."""
+
+
+class NoSplitsError(InputError):
+    """A split was asked of a corpus in which no study names one."""
+
+
 def load(
     spec: str,
     *,
@@ -46,7 +57,8 @@ def load(
     Args:
         spec: `synthetic`, or `KIND:PATH`; `mimic-cxr` alone where `LIBRA_BENCH_MIMIC_CXR` names
             its folder.
-        split: train, validate or test; None for all. Corpora without splits have only one.
+        split: train, validate or test; None for all. Corpora whose studies name no split are
+            taken whole, and only as `test`.
         prior_policy: the rule that chooses the prior image; None for the corpus' own, `none` for
             the current image alone.
         section: findings, impression, or report: both together.
@@ -55,6 +67,7 @@ def load(
     Raises:
         InputError: an unknown kind, policy, split or section, or files that cannot be used.
     """
+    _check_types(spec, split, prior_policy, section, limit)
     kind, _, path = spec.partition(":")
     if kind not in CORPORA:
         raise unknown_name("kind of data", kind, CORPORA)
@@ -64,6 +77,13 @@ def load(
         path = str(Path(path).expanduser())  # No shell expands a ~ behind a colon.
     if not path and kind not in WITHOUT_PATH:
         raise InputError(f"--data {kind}: name its place as {kind}:PATH")
+    try:
+        Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass  # Each reader says what it misses.
+    except (OSError, ValueError) as error:  # A name that no file can have.
+        said = cause_of(error)
+        raise InputError(f"--data {kind}: {path[:80]!r}: cannot be read ({said})") from None
     if section not in SECTIONS:
         raise unknown_name("section", section, SECTIONS)
     cohort: Cohort = import_module(CORPORA[kind]).load(
@@ -79,10 +99,38 @@ def load(
         raise InputError(
             f"--section report: {kind} has no impressions; findings alone are --section findings"
         )
+    _without_splits(spec, split, cohort)
     cohort.examples = cohort.examples[:limit]
     cohort.spec = spec
     cohort.settings = {"section": section, **cohort.settings}
     return cohort
+
+
+def _without_splits(spec: str, split: str | None, cohort: Cohort) -> None:
+    """Record no split where no study names one, and refuse one that was chosen.
+
+    Raises:
+        NoSplitsError: as it says.
+    """
+    if split is None or not cohort.examples or any(one.split for one in cohort.examples):
+        return
+    if split != USUAL:
+        raise NoSplitsError(
+            f"--split {split}: no study of {spec} names a split, so that none can be chosen; "
+            "without --split all are evaluated"
+        )
+    cohort.settings = {**cohort.settings, "split": UNNAMED}
+
+
+def _check_types(spec: Any, split: Any, prior_policy: Any, section: Any, limit: Any) -> None:
+    """A notebook may hand over anything; the shell texts and numbers alone."""
+    if not isinstance(spec, str):
+        raise InputError(f"data {spec!r:.80}: a text such as 'jsonl:FILE' was expected")
+    for name, value in (("split", split), ("prior_policy", prior_policy), ("section", section)):
+        if not isinstance(value, str) and (value is not None or name == "section"):
+            raise InputError(f"{name} {value!r:.80}: a name was expected")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool)):
+        raise InputError(f"limit {limit!r:.80}: a whole number was expected")
 
 
 def _refuse_twice(spec: str, examples: Sequence[Example]) -> None:

@@ -11,7 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.fields import reference_of
-from libra_bench.core.files import explain, listing, parse_json, read_bytes, read_records
+from libra_bench.core.files import (
+    explain,
+    lines_expected,
+    listing,
+    parse_json,
+    read_bytes,
+    read_records,
+)
+from libra_bench.core.ids import is_missing
 from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy, refuse_report
@@ -32,8 +40,9 @@ class Conversation(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    id: str | int | float
-    image: str | list[str] = Field(default_factory=list)
+    id: Any
+    """An id and images are as in any example, and checked where it is made."""
+    image: Any = None
     conversations: list[Turn] = Field(min_length=2)
 
 
@@ -74,7 +83,8 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
 
     def adapt(value: dict[str, Any]) -> dict[str, Any]:
         # `text` is the question here; other names are read in the order of the fields' module.
-        name = REFERENCE if REFERENCE in value else reference_of(value, taken=QUESTION)
+        own = not is_missing(value.get(REFERENCE))
+        name = REFERENCE if own else reference_of(value, taken=QUESTION)
         fields = value if name is None else {**value, "reference": value[name]}
         images = value.get("image")
         if not isinstance(images, list) or len(images) <= MOST_IMAGES:
@@ -82,7 +92,8 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
         several.append(str(value.get("question_id")))
         return {**fields, "image": images[:MOST_IMAGES]}
 
-    examples = read_records(file, Example, adapt, io.StringIO(text))
+    with lines_expected(file, text):
+        examples = read_records(file, Example, adapt, io.StringIO(text))
     notes += _more_than_two(several)
     return examples
 
@@ -132,12 +143,12 @@ def _training(file: Path, values: list[Any], notes: list[str]) -> list[Example]:
 
 def _example(conversation: Conversation) -> Example:
     question, answer = conversation.conversations[:2]
-    images = [conversation.image] if isinstance(conversation.image, str) else conversation.image
+    images = conversation.image
     return Example.model_validate(
         {
             **(conversation.model_extra or {}),
             "question_id": conversation.id,
-            "image": images[:MOST_IMAGES],
+            "image": images[:MOST_IMAGES] if isinstance(images, list) else images,
             "text": question.value.replace("<image>", "").strip(),
             "reference": answer.value,
         }

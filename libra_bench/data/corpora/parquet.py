@@ -39,6 +39,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "impression": ("impression", "impression_section", "section_impression"),
     **{name: (name, f"{name}_section") for name in CONTEXT},
 }
+TEXTS = ("text", "findings", "impression", *CONTEXT)
+"""What is read as words: a number there is another column than was meant."""
 CURRENT = ("main_image", "image", "images", "current_image")
 PRIOR = ("prior_image", "prior_main_image", "previous_image")
 SPLITS = {"train": "train", "test": "test", "val": "validate", "dev": "validate"}
@@ -150,8 +152,9 @@ def _cell(name: str, value: Any) -> str:
         return ""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return " ".join(one.strip() for one in value if one.strip())
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"{name}: a text was expected, not {type(value).__name__}")
+    number = isinstance(value, int | float) and not isinstance(value, bool) and name not in TEXTS
+    if not (isinstance(value, str) or number):
+        raise ValueError(f"{name}: a text was expected, not {value!r:.80}")
     return str(value).strip()
 
 
@@ -234,7 +237,9 @@ def _read(
             if leaf.split(".")[0] in pictures.values() and leaf.endswith(".path")
         ]
         row = 0
-        for batch in opened.iter_batches(4096, columns=[*texts.values(), *paths]):
+        for batch in opened.iter_batches(
+            4096, columns=[*texts.values(), *paths], use_threads=False
+        ):
             for cells in batch.to_pylist():
                 known = {name: cells[column] for name, column in texts.items()}
                 images = {

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.fields import known_references, listed, reference_of
+from libra_bench.core.fields import (
+    PREDICTIONS,
+    known_references,
+    listed,
+    reference_of,
+    without_empty_sections,
+)
 from libra_bench.core.files import listing
 from libra_bench.core.ids import as_id, whose
 from libra_bench.core.records import Example, Prediction
@@ -79,6 +85,7 @@ def read_pairs(
         return answers.examples, answers.predictions
     theirs = read_rows(references, "reference", columns)
     _all_named(columns, column_names(theirs) + answers.names)
+    without_empty_sections(theirs.rows)
     examples = records(theirs, Example, lambda row: example_fields(row, reference_of(row)))
     _place_by_place(answers, theirs)
     _swapped(answers, theirs)
@@ -106,6 +113,9 @@ def read_answers(
     _all_named(
         {name: one for name, one in (columns or {}).items() if alone or name == "prediction"}, names
     )
+    if alone and set(PREDICTIONS) & set(names):
+        # Where nothing else says what was predicted, they tell that a row is a study's own.
+        without_empty_sections(rows.rows)
     patients: dict[str, tuple[Any, Any]] = {}
 
     def adapt(row: dict[str, Any]) -> dict[str, Any]:

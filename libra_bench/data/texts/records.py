@@ -49,13 +49,13 @@ def prediction_fields(row: Mapping[str, Any], *, alone: bool) -> dict[str, Any]:
         raise Ambiguous("no prediction", known_predictions())
     fields = {key: row[key] for key in _OWN if key in row}
     # A missing text is a report that was never delivered: unscored. An empty one was delivered.
-    text = as_text(row[name])
+    text = _words(row, name)
     fields |= {"question_id": identifier(row), "text": "" if text is None else text}
     if text is None:
         fields = {"error": "no text", **fields, "status": "failed"}
     reference = own_reference(row, alone=alone) if alone else None
     if reference is not None:
-        told = as_text(row[reference])
+        told = _words(row, reference)
         fields["reference"] = "" if told is None else told
     if REXRANK in row:
         # ReXrank scores a submission's text as it is.
@@ -86,16 +86,30 @@ def example_fields(row: Mapping[str, Any], reference: str | None) -> dict[str, A
         "question_id": identifier(row),
         "text": question,
         "image": images[:MOST_IMAGES],
-        "reference": as_text(row[reference]),
+        "reference": _words(row, reference),
         "subject_id": subject,
         "study_id": study,
     }
 
 
+def _words(row: Mapping[str, Any], name: str) -> str | None:
+    """The text of a field; None where it says nothing.
+
+    Raises:
+        ValueError: a number, several texts or the like.
+    """
+    found = as_text(row[name])
+    if not isinstance(found, str | None):
+        raise ValueError(f"`{name}`: a text was expected, not {found!r:.80}")
+    return found
+
+
 def images_of(row: Mapping[str, Any]) -> list[Any]:
     """The paths of a row's images, if any."""
     images = row.get("image")
-    return list(images) if isinstance(images, list | tuple) else [images] if images else []
+    if isinstance(images, list | tuple):
+        return list(images)
+    return [images] if images and not is_missing(images) else []
 
 
 def _question(row: Mapping[str, Any]) -> str:

@@ -21,13 +21,21 @@ from libra_bench.core.fields import (
     identifier_of,
     plain_name,
 )
-from libra_bench.core.files import iter_jsonl, listing, parse_json, parse_line, read_bytes
+from libra_bench.core.files import (
+    iter_jsonl,
+    lines_expected,
+    listing,
+    parse_json,
+    parse_line,
+    read_bytes,
+)
 from libra_bench.core.ids import is_missing
 from libra_bench.data.rexrank import identity, image_place
 from libra_bench.data.texts.tabular import DELIMITERS, Placed, csv_rows, parquet_rows
 
 STDIN = "-"
 PARQUET = b"PAR1"
+KNOWN = frozenset({*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION})
 
 
 @dataclass
@@ -74,6 +82,7 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
     _fill(rows, content, role)
     if not rows.rows:
         raise InputError(f"{path}: no records in it")
+    _in_our_letters(rows)
     _rename(rows, columns or {})
     if all(identifier_of(row) is None for row in rows.rows):
         rows.by_place = True
@@ -109,7 +118,7 @@ def _fill(rows: Rows, content: bytes, role: str) -> None:
         if start == "{" and _first_line_is_a_record(rows.path, text):
             _lines_of_json(rows, text)
         else:
-            _json(rows, parse_json(rows.path, content, unique=True), role)
+            _json(rows, _parsed(rows.path, content), role)
     elif (delimiter := _delimiter(text)) is not None:
         rows.extend(csv_rows(rows.path, content, delimiter))
     else:
@@ -123,11 +132,30 @@ def _first_line_is_a_record(path: Path, text: str) -> bool:
         value = parse_line(path, 1, first)
     except InputError:
         return False
-    return (
-        bool(value)
-        and not all(isinstance(one, dict) for one in value.values())
-        and (any(name in value for name in (*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION)))
+    return _is_record(value)
+
+
+def _is_record(value: dict[str, Any]) -> bool:
+    """Whether an object is a record rather than records by their ids."""
+    return not all(isinstance(one, dict) for one in value.values()) and any(
+        plain_name(name) in KNOWN for name in value
     )
+
+
+def _parsed(path: Path, content: bytes) -> Any:
+    """The JSON of a file that ends with `.json`, or that begins as JSON does.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return parse_json(path, content, unique=True)
+    except InputError as error:
+        if path.suffix.lower() == ".json":
+            raise
+        raise InputError(
+            f"{error}; it begins as JSON does: a file of a text a line is called .txt"
+        ) from None
 
 
 def _own_delimiter(content: bytes, usual: str) -> str:
@@ -139,17 +167,17 @@ def _own_delimiter(content: bytes, usual: str) -> str:
 def _delimiter(text: str) -> str | None:
     """What separates the columns of a table without a telling name; None where it is no table."""
     header = text.partition("\n")[0]
-    known = {*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION}
-    for delimiter in ("\t", ",", ";"):
+    for delimiter in ("\t", ",", ";", "|"):
         names = {plain_name(name.strip('"\r')) for name in header.split(delimiter)}
-        if len(names) > 1 and names & known:
+        if len(names) > 1 and names & KNOWN:
             return delimiter
     return None
 
 
 def _lines_of_json(rows: Rows, text: str) -> None:
-    for number, value in iter_jsonl(rows.path, io.StringIO(text)):
-        rows.add(f"line {number}", value)
+    with lines_expected(rows.path, text):
+        for number, value in iter_jsonl(rows.path, io.StringIO(text)):
+            rows.add(f"line {number}", value)
 
 
 def _lines(rows: Rows, text: str, role: str) -> None:
@@ -160,6 +188,9 @@ def _lines(rows: Rows, text: str, role: str) -> None:
 
 def _json(rows: Rows, value: Any, role: str) -> None:
     if isinstance(value, dict) and value:
+        if _is_record(value):
+            rows.add("object 0", value)
+            return
         for key, row in value.items():
             place = f"study {key!r}"
             if isinstance(row, str):
@@ -197,6 +228,14 @@ def _study(path: Path, place: str, key: str, row: dict[str, Any]) -> dict[str, A
 
 def _is_rexrank(row: Mapping[str, Any]) -> bool:
     return "section_findings" in row or "section_impression" in row
+
+
+def _in_our_letters(rows: Rows) -> None:
+    """Write known names as we do, where JSON has them as tables may: `Prediction`, `Study ID`."""
+    for row in rows.rows:
+        for name in [one for one in row if one not in KNOWN]:
+            if (ours := plain_name(name)) in KNOWN and ours not in row:
+                row[ours] = row.pop(name)
 
 
 def _rename(rows: Rows, columns: Mapping[str, str]) -> None:

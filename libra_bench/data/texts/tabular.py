@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from libra_bench.core.columnar import read_parquet
 from libra_bench.core.errors import InputError
 from libra_bench.core.fields import listed, plain_name
 from libra_bench.core.files import listing
@@ -45,7 +46,7 @@ def csv_rows(path: Path, content: bytes, delimiter: str) -> Placed:
         raise InputError(f"{path}: not a CSV table ({error})") from None
     try:
         table = arrow.read_csv(
-            io.BytesIO(content),
+            pa.BufferReader(content),
             # A row must fit into one block.
             read_options=arrow.ReadOptions(
                 use_threads=False, block_size=min(max(len(content), 1 << 20), 2**31 - 1)
@@ -74,14 +75,7 @@ def parquet_rows(path: Path, content: bytes) -> Placed:
     Raises:
         InputError: no such table, or a column twice.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{path}: not a Parquet table ({str(error).splitlines()[0]})") from None
-    yield from _of_arrow(path, table, first=0)
+    yield from _of_arrow(path, read_parquet(path, content), first=0)
 
 
 def _of_arrow(path: Path, table: Any, first: int) -> Placed:

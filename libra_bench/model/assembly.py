@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, read_json
-from libra_bench.model import open_clip
+from libra_bench.model import maira, open_clip
 from libra_bench.model.configuration import LibraConfig
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.places import TOWER_FOLDER
@@ -70,7 +70,7 @@ def _reads_inside(config: LibraConfig, tower: Path, folder: Path) -> bool:
     The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`),
     and never where it is one of open_clip's. This package's own checkpoints hold their tower.
     """
-    if tower == folder / TOWER_FOLDER:
+    if tower in (folder, folder / TOWER_FOLDER):
         return True
     if tower.is_file():
         return False
@@ -176,13 +176,19 @@ def _encoder(tower: Path, inside: dict[str, Tensor], weights: str | None = None)
 
 
 def _encoder_settings(tower: Path) -> PretrainedConfig:
-    from transformers import AutoConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     if open_clip.is_open_clip(tower):
         return open_clip.encoder_settings(tower)
-    read_json(tower / "config.json")  # Says where the file goes wrong, if it does.
+    raw = read_json(tower / "config.json")  # Says where the file goes wrong, if it does.
     try:
-        settings = AutoConfig.from_pretrained(tower, local_files_only=True, trust_remote_code=False)
+        if isinstance(raw, dict) and raw.get("model_type") == maira.MODEL_TYPE:
+            inside = raw["vision_config"]
+            settings: Any = CONFIG_MAPPING[inside["model_type"]].from_dict(inside)
+        else:
+            settings = AutoConfig.from_pretrained(
+                tower, local_files_only=True, trust_remote_code=False
+            )
         # A multimodal checkpoint (CLIP, SigLIP) holds its vision half under `vision_config`.
         settings = getattr(settings, "vision_config", settings)
         sizes = [getattr(settings, name) for name in ENCODER_SIZES]

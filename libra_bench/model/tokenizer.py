@@ -15,11 +15,11 @@ from libra_bench.model.tokenization.settings import read_settings
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """One of these holds the words of a tokenizer."""
-FAST = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral")
+FAST = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral", "maira2")
 """Models whose prompts the published code reads by `tokenizer.json`; it trains them, and reads the
 prompts of all others, by the older classes (`use_fast=False`)."""
 
-CONVERTED = ("libra_mistral", "libra_phi3", "llava_mistral")
+CONVERTED = ("libra_mistral", "libra_phi3", "llava_mistral", "maira2")
 """Those of them for which it makes the newer class of `tokenizer.model` where that is alone."""
 
 

@@ -18,6 +18,8 @@ class ZooEntry:
     Attributes:
         hub_id: repository on the Hugging Face hub; None for what the package carries. Names and
             conversation modes are those of the README of X-iZhang/Libra.
+        own_form: the repository of the model's authors, in a form of its own that is read as well;
+            taken where `hub_id` is not there.
         tower: the vision tower's repository.
         parameters: of the whole model, in billions, counted from the shapes of its parts.
         licence: as its page states it; `see page` where it was not verified.
@@ -29,6 +31,7 @@ class ZooEntry:
     description: str
     section: str = "findings"
     hub_id: str | None = None
+    own_form: str | None = None
     tower: str | None = None
     conv_mode: str | None = None
     parameters: float = 0.0
@@ -125,6 +128,7 @@ ZOO: dict[str, ZooEntry] = {
             "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; asked in its own "
             "form, with indication, technique and comparison",
             hub_id="X-iZhang/libra-maira-2",
+            own_form="microsoft/maira-2",
             # Its page says "RAD-DINO (adapted)"; that the tower's own page is this one is a guess.
             tower="microsoft/rad-dino-maira-2",
             conv_mode="maira_2",
@@ -168,13 +172,17 @@ def is_present(entry: ZooEntry) -> Path | None:
     """The folder with a model's weights, where they are on this machine."""
     if entry.kind == "baseline":
         return None
-    return _TINY if entry.hub_id is None else locate(entry.hub_id)
+    if entry.hub_id is None:
+        return _TINY
+    found = locate(entry.hub_id)
+    return locate(entry.own_form) if found is None and entry.own_form else found
 
 
 def missing_weights(entry: ZooEntry) -> MissingResourceError:
     """What to say of a model whose weights are not on this machine."""
+    either = f" or {entry.own_form}" if entry.own_form else ""
     return MissingResourceError(
-        f"the weights of {entry.name} ({entry.hub_id}) are not on this machine",
+        f"the weights of {entry.name} ({entry.hub_id}{either}) are not on this machine",
         how_to_get(str(entry.hub_id)),
     )
 

@@ -105,8 +105,9 @@ class SentencePieceTokenizer:
                 texts += self._joined(run)
                 run = []
                 texts.append(self._tokens[number].content)
-            else:
+            elif number < len(self._pieces) or not self._converted:
                 run.append(self._piece(number))
+            # The newer class passes over an id that no token has.
         text = " ".join(texts + self._joined(run))
         return cleaned_up(text) if self._clean else text
 

@@ -48,7 +48,17 @@ TEMPLATE = (
     '{% if message["role"] == "user" %}  {% else %}{{eos_token}}{% endif %}{% endfor %}'
     "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
 )
-ADDED = ["<obj>", "</obj>", "<x0>", "<y0>", "<box>", "</box>", "<image>", "<prev_im>", "<lat_image>"]
+ADDED = "<obj> </obj> <x0> <y0> <box> </box> <image> <prev_im> <lat_image>".split()
+    "<obj>",
+    "</obj>",
+    "<x0>",
+    "<y0>",
+    "<box>",
+    "</box>",
+    "<image>",
+    "<prev_im>",
+    "<lat_image>",
+]
 TEXTS = [
     "Provide a description of the findings in the radiology study in comparison to the prior.",
     "Given the current frontal image only and the current lateral image. INDICATION: Dyspnea.",
@@ -128,6 +138,16 @@ class Maira2(LlavaForConditionalGeneration):
     def get_image_features(self, pixel_values: Any, **rest: Any) -> Any:
         maps = self.vision_tower(pixel_values, output_hidden_states=True).feature_maps[-1]
         return self.multi_modal_projector.layers(maps[:, 1:])
+
+    @staticmethod
+    def _expand_inputs_for_generation(expand_size: int = 1, **given: Any) -> Any:
+        """transformers repeats each image in its place, so that the first beam, from which all
+        others grow, sees the first image of a study as often as it has images. Not so here."""
+        pixels = given.pop("pixel_values")
+        ids, rest = LlavaForConditionalGeneration._expand_inputs_for_generation(
+            expand_size=expand_size, **given
+        )
+        return ids, {**rest, "pixel_values": pixels.repeat(expand_size, 1, 1, 1)}
 
 
 def tokenizer(folder: Path) -> None:

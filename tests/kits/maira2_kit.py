@@ -48,17 +48,8 @@ TEMPLATE = (
     '{% if message["role"] == "user" %}  {% else %}{{eos_token}}{% endif %}{% endfor %}'
     "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
 )
-ADDED = "<obj> </obj> <x0> <y0> <box> </box> <image> <prev_im> <lat_image>".split()
-    "<obj>",
-    "</obj>",
-    "<x0>",
-    "<y0>",
-    "<box>",
-    "</box>",
-    "<image>",
-    "<prev_im>",
-    "<lat_image>",
-]
+ADDED = ["<obj>", "</obj>", "<x0>", "<y0>", "<box>", "</box>"]
+ADDED += ["<image>", "<prev_im>", "<lat_image>"]
 TEXTS = [
     "Provide a description of the findings in the radiology study in comparison to the prior.",
     "Given the current frontal image only and the current lateral image. INDICATION: Dyspnea.",

@@ -59,7 +59,9 @@ def assemble(
         )
         inside = {}
     language = _language_model(config, state, folder)
-    model = LibraModel(config, _encoder(tower, inside, config.tower_checkpoint), language)
+    model = _put_together(
+        config, _encoder(tower, inside, config.tower_checkpoint), language, folder
+    )
     _load_strictly(model.connector, connector, f"{folder}: the connector")
     return model
 
@@ -97,7 +99,22 @@ def with_fresh_connector(
     Raises:
         InputError: keys that are missing, left over or of another shape; all are listed.
     """
-    return LibraModel(config, _encoder(tower, {}), _language_model(config, state, folder))
+    language = _language_model(config, state, folder)
+    return _put_together(config, _encoder(tower, {}), language, folder)
+
+
+def _put_together(
+    config: LibraConfig, encoder: nn.Module, language: nn.Module, folder: Path
+) -> LibraModel:
+    """The parts as one model.
+
+    Raises:
+        InputError: parts that do not fit together.
+    """
+    try:
+        return LibraModel(config, encoder, language)
+    except InputError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
 
 
 def tower_width(tower: Path) -> int:
@@ -106,7 +123,11 @@ def tower_width(tower: Path) -> int:
 
 
 def with_random_weights(
-    config: LibraConfig, tower: Path, device: torch.device, dtype: torch.dtype
+    config: LibraConfig,
+    tower: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    folder: Path = Path(),
 ) -> LibraModel:
     """A model of the configured shape; the same weights on every machine of one kind."""
     from transformers import AutoModel, AutoModelForCausalLM
@@ -117,7 +138,7 @@ def with_random_weights(
         torch.manual_seed(0)
         encoder = AutoModel.from_config(settings, dtype=dtype, **_extra(settings))
         language = AutoModelForCausalLM.from_config(config.language, dtype=dtype)
-        return LibraModel(config, encoder, language)
+        return _put_together(config, encoder, language, folder)
 
 
 def _take(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -129,6 +150,10 @@ def _language_model(config: LibraConfig, state: dict[str, Tensor], folder: Path)
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     _refuse_other_size(config, state, folder)
+    if config.language.tie_word_embeddings and "model.embed_tokens.weight" in state:
+        # A head that was saved as well is not read, as in the published code's release; later ones
+        # would untie the two where they differ.
+        state.pop("lm_head.weight", None)
     return _with_weights(
         MODEL_FOR_CAUSAL_LM_MAPPING[type(config.language)],
         config.language,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,6 +143,8 @@ def _parsed(raw: dict[str, Any], kind: str, image_token: int | None = None) -> L
     # In MAIRA-2's own form the type that is left is the language model's.
     language = raw.get("model_type", "llama") if own_form else LANGUAGE_MODELS[kind]
     layer = raw.get("mm_vision_select_layer", -2)
+    if layer != "all" and not re.fullmatch(r"-?\d+", str(layer)):
+        raise ValueError(f"mm_vision_select_layer is {layer!r}: `all` or a number was expected")
     config = LibraConfig(
         model_type="libra" if kind == maira.MODEL_TYPE and not own_form else kind,
         language=_language(CONFIG_MAPPING[language], own),

@@ -171,7 +171,7 @@ def load_model(
         processor = replace(processor, stretched=True)
     files: list[Path] = []
     if random_weights:
-        model = with_random_weights(config, tower, place, kind)
+        model = with_random_weights(config, tower, place, kind, folder)
     else:
         state, files = _read_state(folder, model_base)
         if config.is_own_form:

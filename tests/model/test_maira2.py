@@ -63,7 +63,7 @@ def test_ids_and_logits(loaded: LoadedModel, case: dict[str, Any]) -> None:
     assert current is not None
     with torch.inference_mode():
         image = loaded.model.look(current, prior, lateral)
-        logits = loaded.model.read([asked.prompt_ids], None, image).logits
+        logits: Any = loaded.model.read([asked.prompt_ids], None, image).logits
     expected = torch.from_numpy(np.load(KIT / "expected.npz")[case["id"]])
     torch.testing.assert_close(logits[0, -1], expected, atol=2e-4, rtol=0)
 

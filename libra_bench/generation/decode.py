@@ -45,15 +45,15 @@ class NoRepeatedNGrams(LogitsProcessor):
 
 
 class _AtText(StoppingCriteria):
-    """Ends each sequence at a text."""
+    """Ends all sequences once all have come to a text, as the published code does."""
 
     def __init__(self, stop: Stop, prompt: int) -> None:
         self._stop, self._prompt = stop, prompt
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **kwargs: Any) -> Any:
         new = input_ids.shape[1] - self._prompt
-        ended = [self._stop.ends(ids, new) for ids in input_ids.tolist()]
-        return torch.tensor(ended, device=input_ids.device)
+        ended = all(self._stop.ends(ids, new) for ids in input_ids.tolist())
+        return torch.full((len(input_ids),), ended, device=input_ids.device)
 
 
 def decode(
@@ -126,7 +126,7 @@ def _rules(decoding: Decoding, watch: _Watch, stop: Stop | None, prompt: int) ->
     if decoding.no_repeat_ngram_size:
         processors.append(NoRepeatedNGrams(decoding.no_repeat_ngram_size))
     rules: dict[str, Any] = {"logits_processor": processors}
-    if stop is not None and decoding.num_beams == 1:
+    if stop is not None:
         rules["stopping_criteria"] = [_AtText(stop, prompt)]
     return rules
 

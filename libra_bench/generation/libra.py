@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from libra_bench.core.errors import InputError, Notice, StudyError, costs_a_study
 from libra_bench.core.files import listing
@@ -21,7 +22,7 @@ from libra_bench.generation.study import Study
 from libra_bench.generation.system import Emit, failed
 from libra_bench.model.loading import LoadedModel, load_model, resolve_device
 from libra_bench.model.processor import Padding
-from libra_bench.model.questions import question_of
+from libra_bench.model.questions import images_of, question_of
 
 if TYPE_CHECKING:
     from libra_bench.generation.factory import SystemSettings
@@ -63,7 +64,7 @@ class LibraSystem:
         self._generate = import_module(f"libra_bench.generation.engines.{engine}").generate
         self._engine = engine
         # The reference runs study by study, as the published code does.
-        patches = loaded.model.vision_tower.positions
+        patches = loaded.image_places * loaded.config.most_images
         asked = batch_size if engine == "fast" else "1"
         self._side_by_side = side_by_side(asked, loaded.model, decoding, patches)
         self.chunk = CHUNK * self._side_by_side
@@ -217,16 +218,18 @@ class LibraSystem:
         Raises:
             InputError: an image that is not there.
         """
-        return [self._question(example), *dict.fromkeys(self._paths(example))]
+        return [self._question(example), *dict.fromkeys(self._paths(example).values())]
 
     def _question(self, example: Example) -> str:
         return question_of(example, self._loaded.conversation.name)
 
-    def _paths(self, example: Example) -> list[Path]:
+    def _paths(self, example: Example) -> dict[str, Path]:
+        """Images by what they show."""
         if not example.image:
             raise InputError("no image")
         assert self._root is not None
-        return [resolve_image(self._root, name) for name in example.image]
+        named = images_of(example, self._loaded.conversation.name)
+        return {view: resolve_image(self._root, name) for view, name in named.items()}
 
     def _ready(self, example: Example) -> _Ready:
         """An example with its pixels.
@@ -234,24 +237,35 @@ class LibraSystem:
         Raises:
             InputError: its images or its question cannot be used.
         """
-        pixels, notices = [], []
+        notices: list[str] = []
+        views, paths = images_of(example, self._loaded.conversation.name), self._paths(example)
         # Of two names for one file the later stands in what is said.
-        for path, name in dict(zip(self._paths(example), example.image, strict=True)).items():
-            image = load_image(path)
-            if NOTICE in image.info:
-                notices.append(f"{name}: {image.info[NOTICE]}")
-                warnings.warn(f"id {example.question_id!r}: {notices[-1]}", Notice, stacklevel=2)
-            with costs_a_study(f"{name}: cannot be made pixel values"):
-                pixels.append(self._loaded.processor(image, self._padding))
-            if not pixels[-1].isfinite().all():
-                raise StudyError(f"{name}: its pixel values are not finite")
+        files = {paths[view]: name for view, name in views.items()}
+        pixels = {path: self._pixels(path, name, notices) for path, name in files.items()}
+        for notice in notices:
+            warnings.warn(f"id {example.question_id!r}: {notice}", Notice, stacklevel=2)
+        seen = {view: pixels[path] for view, path in paths.items()}
+        if paths.get("prior") == paths["current"] and not self._loaded.config.is_own_form:
+            del seen["prior"]  # The connector takes the current image in its place.
         study = Study(
             key=example.question_id,
             prompt_ids=self._loaded.prompt_ids(self._question(example)),
-            current=pixels[0],
-            prior=pixels[1] if len(pixels) > 1 else None,
+            current=seen["current"],
+            prior=seen.get("prior"),
+            lateral=seen.get("lateral"),
         )
         return _Ready(example, study, notices)
+
+    def _pixels(self, path: Path, name: str, notices: list[str]) -> Tensor:
+        """An image's pixel values; what is to be said of it goes to `notices`."""
+        image = load_image(path)
+        if NOTICE in image.info:
+            notices.append(f"{name}: {image.info[NOTICE]}")
+        with costs_a_study(f"{name}: cannot be made pixel values"):
+            values = self._loaded.processor(image, self._padding)
+        if not values.isfinite().all():
+            raise StudyError(f"{name}: its pixel values are not finite")
+        return values
 
 
 def _dtype(settings: SystemSettings, decoding: Decoding) -> str:

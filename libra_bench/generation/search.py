@@ -35,7 +35,7 @@ class Search:
     Args:
         places: studies side by side.
         longest: ids of the longest prompt to come.
-        eos: ids that end an answer; `EndTokens` may bring a text that ends a single sequence.
+        eos: ids that end an answer; `EndTokens` may bring a text that ends it as well.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Search:
     ) -> None:
         self.decoding, self.beams = decoding, decoding.num_beams
         self.eos = torch.tensor(list(eos), dtype=torch.long, device=device)
+        self._stop = stop_of(eos)
         self.lengths = [0] * places
         """Ids of each place so far, its prompt among them."""
         self.new = [0] * places
@@ -167,7 +168,6 @@ class SingleSearch(Search):
         device: torch.device,
     ) -> None:
         super().__init__(places, longest, decoding, eos, device)
-        self._stop = stop_of(eos)
         self._draws = [torch.Generator(device=device) for _ in range(places)]
 
     def begin(self, place: int, prompt_ids: Tensor, seed: int) -> None:
@@ -271,6 +271,9 @@ class BeamSearch(Search):
         origins, tokens = at // vocabulary, at % vocabulary
         last = torch.tensor(self._at_the_end(places), device=best.device)
         ends = torch.isin(tokens, self.eos) | last[:, None]
+        if self._stop is not None:
+            at_text = self._all_at_the_text(places, origins, tokens)
+            ends |= torch.tensor(at_text, device=ends.device)[:, None]
         self._keep_finished(places, best, origins, tokens, ends)
         running = best + ends.float() * LOWEST
         chosen = torch.topk(running, self.beams)[1]
@@ -308,6 +311,23 @@ class BeamSearch(Search):
         lengths = (count[:, None] + 1).expand(-1, beams)
         self._kept[rows] = texts.gather(1, order.unsqueeze(2).expand(-1, -1, texts.shape[2]))
         self._kept_new[rows] = torch.cat([self._kept_new[rows], lengths], dim=1).gather(1, order)
+
+    def _all_at_the_text(
+        self, places: Sequence[int], origins: Tensor, tokens: Tensor
+    ) -> list[bool]:
+        """Whether all continuations of each place have come to the text that ends an answer.
+
+        Args:
+            origins, tokens: of each continuation [len(places), continuations].
+        """
+        assert self._stop is not None
+        found = []
+        for row, place in enumerate(places):
+            start = max(0, self.lengths[place] - len(self._stop.ids) + 1)
+            tails = self._sequences[place, origins[row], start : self.lengths[place]]
+            ids = torch.cat([tails, tokens[row, :, None]], dim=1).tolist()
+            found.append(all(self._stop.ends(one, self.new[place] + 1) for one in ids))
+        return found
 
     def _own_tokens(self, places: Sequence[int]) -> Tensor:
         """What was chosen for each beam [places, beams, max_new_tokens], without its prompt."""

@@ -60,16 +60,24 @@ def asked() -> Iterator[list[Source]]:
         _ASKED.reset(token)
 
 
-def folder(name: str, *, weights: bool = True, markers: Sequence[str] = MARKERS) -> Path | None:
+def folder(
+    name: str,
+    *,
+    weights: bool = True,
+    instead: bool = False,
+    markers: Sequence[str] = MARKERS,
+) -> Path | None:
     """The folder of a repository; None where it is not on this machine.
 
     Args:
         name: as of `Source`.
         weights: as of `Source`; only told to `asked`.
+        instead: whether it only stands in for another one, of which `asked` was told.
         markers: files, one of which must be there.
     """
     source = Source(name, weights=weights)
-    _note(source)
+    if not instead:
+        _note(source)
     for place in _own_folders(source):
         if any((place / marker).is_file() for marker in markers):
             return place

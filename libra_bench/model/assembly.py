@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import listing, read_json
-from libra_bench.model import open_clip
+from libra_bench.model import maira, open_clip
 from libra_bench.model.configuration import LibraConfig
 from libra_bench.model.libra import LibraModel
 from libra_bench.model.places import TOWER_FOLDER
@@ -59,7 +59,9 @@ def assemble(
         )
         inside = {}
     language = _language_model(config, state, folder)
-    model = LibraModel(config, _encoder(tower, inside, config.tower_checkpoint), language)
+    model = _put_together(
+        config, _encoder(tower, inside, config.tower_checkpoint), language, folder
+    )
     _load_strictly(model.connector, connector, f"{folder}: the connector")
     return model
 
@@ -70,7 +72,7 @@ def _reads_inside(config: LibraConfig, tower: Path, folder: Path) -> bool:
     The published code reads them where the tower was trained along (`unfreeze_mm_vision_tower`),
     and never where it is one of open_clip's. This package's own checkpoints hold their tower.
     """
-    if tower == folder / TOWER_FOLDER:
+    if tower in (folder, folder / TOWER_FOLDER):
         return True
     if tower.is_file():
         return False
@@ -97,7 +99,22 @@ def with_fresh_connector(
     Raises:
         InputError: keys that are missing, left over or of another shape; all are listed.
     """
-    return LibraModel(config, _encoder(tower, {}), _language_model(config, state, folder))
+    language = _language_model(config, state, folder)
+    return _put_together(config, _encoder(tower, {}), language, folder)
+
+
+def _put_together(
+    config: LibraConfig, encoder: nn.Module, language: nn.Module, folder: Path
+) -> LibraModel:
+    """The parts as one model.
+
+    Raises:
+        InputError: parts that do not fit together.
+    """
+    try:
+        return LibraModel(config, encoder, language)
+    except InputError as error:
+        raise InputError(f"{folder / 'config.json'}: {error}") from None
 
 
 def tower_width(tower: Path) -> int:
@@ -106,7 +123,11 @@ def tower_width(tower: Path) -> int:
 
 
 def with_random_weights(
-    config: LibraConfig, tower: Path, device: torch.device, dtype: torch.dtype
+    config: LibraConfig,
+    tower: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    folder: Path = Path(),
 ) -> LibraModel:
     """A model of the configured shape; the same weights on every machine of one kind."""
     from transformers import AutoModel, AutoModelForCausalLM
@@ -117,7 +138,7 @@ def with_random_weights(
         torch.manual_seed(0)
         encoder = AutoModel.from_config(settings, dtype=dtype, **_extra(settings))
         language = AutoModelForCausalLM.from_config(config.language, dtype=dtype)
-        return LibraModel(config, encoder, language)
+        return _put_together(config, encoder, language, folder)
 
 
 def _take(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -129,6 +150,10 @@ def _language_model(config: LibraConfig, state: dict[str, Tensor], folder: Path)
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     _refuse_other_size(config, state, folder)
+    if config.language.tie_word_embeddings and "model.embed_tokens.weight" in state:
+        # A head that was saved as well is not read, as in the published code's release; later ones
+        # would untie the two where they differ.
+        state.pop("lm_head.weight", None)
     return _with_weights(
         MODEL_FOR_CAUSAL_LM_MAPPING[type(config.language)],
         config.language,
@@ -176,13 +201,19 @@ def _encoder(tower: Path, inside: dict[str, Tensor], weights: str | None = None)
 
 
 def _encoder_settings(tower: Path) -> PretrainedConfig:
-    from transformers import AutoConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     if open_clip.is_open_clip(tower):
         return open_clip.encoder_settings(tower)
-    read_json(tower / "config.json")  # Says where the file goes wrong, if it does.
+    raw = read_json(tower / "config.json")  # Says where the file goes wrong, if it does.
     try:
-        settings = AutoConfig.from_pretrained(tower, local_files_only=True, trust_remote_code=False)
+        if isinstance(raw, dict) and raw.get("model_type") == maira.MODEL_TYPE:
+            inside = raw["vision_config"]
+            settings: Any = CONFIG_MAPPING[inside["model_type"]].from_dict(inside)
+        else:
+            settings = AutoConfig.from_pretrained(
+                tower, local_files_only=True, trust_remote_code=False
+            )
         # A multimodal checkpoint (CLIP, SigLIP) holds its vision half under `vision_config`.
         settings = getattr(settings, "vision_config", settings)
         sizes = [getattr(settings, name) for name in ENCODER_SIZES]

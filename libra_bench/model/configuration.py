@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_json
 from libra_bench.core.names import unknown_name
+from libra_bench.model import maira
 from libra_bench.model.weights import one_line
 
 if TYPE_CHECKING:
@@ -29,12 +31,11 @@ LANGUAGE_MODELS = {
     "llava": "llama",
     "llava_llama": "llama",
     "llava_mistral": "mistral",
+    # MAIRA-2 in Libra's layout may keep the type of the form that it was made of.
+    maira.MODEL_TYPE: "llama",
 }
 
-WHAT_IS_READ = (
-    "models are read in the layout of X-iZhang/Libra (MAIRA-2 as X-iZhang/libra-maira-2, by the "
-    "name maira-2)"
-)
+WHAT_IS_READ = "models are read in the layout of X-iZhang/Libra, and microsoft/maira-2 in its own"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class LibraConfig:
         pad: whether images are padded to a square before they are resized.
         tower_inside: whether the tower's weights in the checkpoint go before those of its own page.
         tower_config, tower_checkpoint: the files of a tower published through open_clip.
+        image_token: in MAIRA-2's own form the id that stands for each vector of an image; None in
+            Libra's, where one -200 stands for all.
     """
 
     model_type: str
@@ -64,11 +67,25 @@ class LibraConfig:
     tower_inside: bool
     tower_config: str | None
     tower_checkpoint: str | None
+    image_token: int | None = None
+
+    @property
+    def is_own_form(self) -> bool:
+        """Whether this is MAIRA-2's own form: each image has a place, the tower lies inside."""
+        return self.image_token is not None
+
+    @property
+    def most_images(self) -> int:
+        """Images that may stand in a prompt, each with vectors of its own."""
+        return 3 if self.is_own_form else 1
 
     @property
     def context_length(self) -> int:
         """Positions that the language model was made for."""
-        return int(self.language.max_position_embeddings)
+        length = int(self.language.max_position_embeddings)
+        rope = getattr(self.language, "rope_parameters", None) or {}
+        # This kind stretches the positions it was first made for, which is what is written down.
+        return int(length * rope["factor"]) if rope.get("rope_type") == "linear" else length
 
 
 def read_config(folder: Path) -> LibraConfig:
@@ -95,10 +112,15 @@ def parse_config(raw: Any, where: str) -> LibraConfig:
     if not isinstance(raw, dict):
         raise InputError(f"{where}: a JSON object was expected")
     kind = raw.get("model_type", "")
-    if kind == "maira2" or isinstance(raw.get("text_config"), dict):
-        raise InputError(
-            f"{where}: {kind!r} in transformers' own layout is not read; {WHAT_IS_READ}"
-        )
+    if maira.is_own_form(raw):
+        if kind != maira.MODEL_TYPE:
+            raise InputError(
+                f"{where}: {kind!r} in transformers' own layout is not read; {WHAT_IS_READ}"
+            )
+        try:
+            return _parsed(maira.as_libras(raw), kind, maira.image_token(raw))
+        except Exception as error:  # noqa: BLE001  # as below
+            raise InputError(f"{where}: a field cannot be used ({one_line(error)})") from None
     if not isinstance(kind, str) or kind not in LANGUAGE_MODELS:
         raise InputError(f"{where}: {unknown_name('model type', str(kind), LANGUAGE_MODELS)}")
     missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if raw.get(name) is None]
@@ -112,15 +134,20 @@ def parse_config(raw: Any, where: str) -> LibraConfig:
         raise InputError(f"{where}: a field cannot be used ({one_line(error)})") from None
 
 
-def _parsed(raw: dict[str, Any], kind: str) -> LibraConfig:
+def _parsed(raw: dict[str, Any], kind: str, image_token: int | None = None) -> LibraConfig:
     from transformers import CONFIG_MAPPING
 
     own = {key: value for key, value in raw.items() if not _is_foreign(key)}
-    layer = raw.get("mm_vision_select_layer", -2)
     notes = raw.get("libra_bench") or {}
+    own_form = image_token is not None
+    # In MAIRA-2's own form the type that is left is the language model's.
+    language = raw.get("model_type", "llama") if own_form else LANGUAGE_MODELS[kind]
+    layer = raw.get("mm_vision_select_layer", -2)
+    if layer != "all" and not re.fullmatch(r"-?\d+", str(layer)):
+        raise ValueError(f"mm_vision_select_layer is {layer!r}: `all` or a number was expected")
     config = LibraConfig(
-        model_type=kind,
-        language=_language(CONFIG_MAPPING[LANGUAGE_MODELS[kind]], own),
+        model_type="libra" if kind == maira.MODEL_TYPE and not own_form else kind,
+        language=_language(CONFIG_MAPPING[language], own),
         projector_type=str(raw.get("mm_projector_type", "linear")),
         mm_hidden_size=int(raw["mm_hidden_size"]),
         vision_tower=str(raw["mm_vision_tower"]),
@@ -135,6 +162,7 @@ def _parsed(raw: dict[str, Any], kind: str) -> LibraConfig:
         tower_inside=bool(raw.get("unfreeze_mm_vision_tower", False)),
         tower_config=raw.get("mm_vision_tower_config"),
         tower_checkpoint=raw.get("mm_vision_tower_checkpoint"),
+        image_token=image_token,
     )
     for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"):
         value = getattr(config.language, name)

@@ -11,6 +11,9 @@ from torch.nn import functional
 from libra_bench.core.errors import InputError
 
 DROPOUT = 0.1
+FEWEST = 4
+"""Layers that TAC halves twice."""
+MLP = re.compile(r"mlp(\d+)x_gelu")
 
 
 class SqueezeExcitation(nn.Module):
@@ -144,13 +147,23 @@ def build_connector(kind: str, layers: int, width: int, hidden: int, heads: int)
     """The connector `kind`: `TAC`, `linear` or `mlpNx_gelu`.
 
     Raises:
-        InputError: another kind.
+        InputError: another kind, or another number of layers than the kind reads.
     """
     if kind == "TAC":
+        if layers < FEWEST:
+            raise InputError(
+                f"the connector TAC reads {FEWEST} or more layers of the vision tower, "
+                f"mm_vision_select_layer gives {layers}"
+            )
         return TemporalAlignmentConnector(layers, width, hidden, heads)
+    if layers > 1 and (kind == "linear" or MLP.fullmatch(kind)):
+        raise InputError(
+            f"the connector {kind} reads one layer of the vision tower, "
+            f"mm_vision_select_layer gives {layers}"
+        )
     if kind == "linear":
         return Projector(nn.Linear(width, hidden))
-    form = re.fullmatch(r"mlp(\d+)x_gelu", kind)
+    form = MLP.fullmatch(kind)
     if form and int(form[1]) > 0:
         rest = [layer for _ in range(int(form[1]) - 1) for layer in (nn.GELU(), _square(hidden))]
         return Projector(nn.Sequential(nn.Linear(width, hidden), *rest))

@@ -78,7 +78,10 @@ class Conversation:
         """
         if self.image_tags:
             image_tag = f"<Image>{image_tag}</Image>"
-        turns: list[Turn] = [(self.user, f"{image_tag}\n{question}"), (self.assistant, answer)]
+        turns: list[Turn] = [
+            (self.user, with_image(image_tag, question)),
+            (self.assistant, answer),
+        ]
         for asked, answered in later:
             turns += [(self.user, asked), (self.assistant, answered)]
         return self.render(turns)
@@ -86,6 +89,14 @@ class Conversation:
     def render(self, turns: Sequence[Turn]) -> str:
         """Turns as one text."""
         return RENDERERS[self.style](self, turns)
+
+
+def with_image(image_tag: str, question: str) -> str:
+    """The first question of a conversation that is learned, with its image before it.
+
+    The published trainer leaves no line end behind an image that nothing is asked of.
+    """
+    return f"{image_tag}\n{question}" if question else image_tag
 
 
 def _single(mode: Conversation, turns: Sequence[Turn]) -> str:

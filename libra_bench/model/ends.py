@@ -36,10 +36,10 @@ class Stop:
 
 
 class EndTokens(tuple[int, ...]):
-    """Ids that end an answer, and the text that does so where one sequence is decoded.
+    """Ids that end an answer, and the text that does so.
 
-    In a beam search the published code stops at the text only if all beams end with it at the same
-    step, which is left out here; a beam ends with an id.
+    A beam ends with an id. With the text a beam search ends as a whole, once all continuations that
+    it looks at have come to it: the published code asks for all or none.
     """
 
     stop: Stop | None

@@ -63,21 +63,51 @@ class LibraModel(nn.Module):
         """Features of now and before to [n, patches, hidden]; no prior: the current stands in."""
         return self.connector(current, prior)
 
+    def look(self, current: Tensor, prior: Tensor | None, lateral: Tensor | None = None) -> Tensor:
+        """What is seen of studies' images [n, 3, height, width]: [n, vectors, hidden].
+
+        Libra's connector makes one image's vectors of both; in MAIRA-2's own form each image has
+        its own: the current one, the lateral one, the prior one, as far as they are given.
+        """
+        if not self.config.is_own_form:
+            return self.connect(self.encode(current), None if prior is None else self.encode(prior))
+        given = [one for one in (current, lateral, prior) if one is not None]
+        return torch.cat([self.connect(self.encode(one), None) for one in given], dim=1)
+
+    def length_of(self, prompt_ids: Tensor) -> int:
+        """Positions that a prompt takes with its images in their places."""
+        if self.config.is_own_form:
+            return len(prompt_ids)
+        return len(prompt_ids) - 1 + self.vision_tower.positions
+
     def embed(self, prompt_ids: Tensor, image: Tensor) -> Tensor:
         """Vectors [L', hidden] of a prompt [L] with the image's [patches, hidden] in its place.
 
         Raises:
-            InputError: not exactly one image token.
+            InputError: not exactly one image token, or another number of places than of vectors.
         """
+        table = self.language_model.get_input_embeddings()
+        # Gemma's table scales what it looks up; the published code scaled the image as well.
+        image = image * getattr(table, "embed_scale", 1.0)
+        if self.config.image_token is not None:
+            return self._filled(prompt_ids.to(self.device), image)
         places = (prompt_ids == IMAGE_TOKEN).nonzero().flatten()
         if len(places) != 1:
             raise InputError(f"{len(places)} image tokens in the prompt, one expected")
         place = int(places[0])
-        table = self.language_model.get_input_embeddings()
-        # Gemma's table scales what it looks up; the published code scaled the image as well.
-        image = image * getattr(table, "embed_scale", 1.0)
         ids = prompt_ids.to(self.device)
         return torch.cat([table(ids[:place]), image, table(ids[place + 1 :])])
+
+    def _filled(self, ids: Tensor, image: Tensor) -> Tensor:
+        """Vectors of a prompt that has a place for each of the image's."""
+        places = torch.eq(ids, torch.tensor(self.config.image_token, device=ids.device))
+        if int(places.sum()) != len(image):
+            raise InputError(
+                f"{int(places.sum())} places for vectors of images in the prompt, "
+                f"{len(image)} vectors"
+            )
+        rows = self.language_model.get_input_embeddings()(ids)
+        return rows.masked_scatter(places.unsqueeze(-1), image.to(rows.dtype))
 
     def forward(
         self,
@@ -93,8 +123,7 @@ class LibraModel(nn.Module):
             labels: the same lengths, -100 where nothing is learned.
             current, prior: images [n, 3, height, width].
         """
-        images = self.connect(self.encode(current), None if prior is None else self.encode(prior))
-        return self.read(input_ids, labels, images)
+        return self.read(input_ids, labels, self.look(current, prior))
 
     def read(
         self,

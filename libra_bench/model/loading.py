@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, costs_a_study
 from libra_bench.core.names import unknown_name
 from libra_bench.hub import lookup
-from libra_bench.model import zoo
+from libra_bench.model import maira, zoo
 from libra_bench.model.assembly import assemble, with_random_weights
+from libra_bench.model.chat_template import read_chat_template
 from libra_bench.model.configuration import LibraConfig, read_config
 from libra_bench.model.conversation import IMAGE_TAG, Conversation, conversation
 from libra_bench.model.ends import EndTokens, end_tokens
@@ -68,19 +69,45 @@ class LoadedModel:
     def prompt_ids(self, question: str) -> Tensor:
         """Ids [L] of a question in the model's conversation mode, -200 where the image goes.
 
+        In MAIRA-2's own form the images stand in the question, and each has as many places.
+
         Raises:
             InputError: with the image in its place they leave no room for an answer.
         """
-        tag = START_END_TAG if self.config.use_im_start_end else IMAGE_TAG
-        text = self.conversation.prompt(question, image_tag=tag)
-        ids = torch.tensor(encode_with_image(text, self.tokenizer))
-        length = len(ids) - 1 + self.model.vision_tower.positions
+        if self.config.is_own_form:
+            ids = self._filled_ids(self.conversation.prompt(question))
+        else:
+            ids = self._ids_with_image(question)
+        length = self.model.length_of(ids)
         if length >= self.config.context_length:
             raise InputError(
                 f"the prompt takes {length} positions with its image, the model's context has "
                 f"{self.config.context_length}"
             )
         return ids
+
+    def _ids_with_image(self, question: str) -> Tensor:
+        tag = START_END_TAG if self.config.use_im_start_end else IMAGE_TAG
+        text = self.conversation.prompt(question, image_tag=tag)
+        return torch.tensor(encode_with_image(text, self.tokenizer))
+
+    def _filled_ids(self, text: str) -> Tensor:
+        token, places = self.config.image_token, self.image_places
+        with costs_a_study("the text cannot be made tokens"):
+            ids = self.tokenizer.encode(text)
+        return torch.tensor(
+            [same for one in ids for same in [one] * (places if one == token else 1)]
+        )
+
+    @property
+    def image_places(self) -> int:
+        """Vectors that one image becomes."""
+        tower = self.model.vision_tower
+        if not self.config.is_own_form:
+            return tower.positions
+        # This tower reads images of any size, and the published code counts the pixels it is given.
+        side = self.processor.side // int(tower.encoder.config.patch_size)
+        return side**2 + 1 - tower.skip
 
     def describe(self) -> dict[str, Any]:
         """Facts for the manifest."""
@@ -135,26 +162,32 @@ def load_model(
     place, kind = resolve_device(device), resolve_dtype(dtype, device)
     config = read_config(folder)
     like = entry or zoo.published_as(folder.resolve().name)
-    mode = conv_mode or (like.conv_mode if like else None) or DEFAULT_CONVERSATION
-    chosen = conversation(mode)
     require_base(folder, model_base)
     tower = find_tower(config, folder, model_base, vision_tower)
+    chosen = _conversation(config, folder, like, conv_mode, training=training)
     texts = model_base or folder
     tokenizer = load_tokenizer(texts, config.model_type, training=training)
     made_up = add_image_tokens(tokenizer, config, patch=not training)
     _refuse_misfit(chosen, tokenizer, folder)
     processor = ImageProcessor.read(tower)
+    if config.is_own_form:
+        _refuse_other_image_token(config, tokenizer, folder)
+        processor = replace(processor, stretched=True)
     files: list[Path] = []
     if random_weights:
-        model = with_random_weights(config, tower, place, kind)
+        model = with_random_weights(config, tower, place, kind, folder)
     else:
         state, files = _read_state(folder, model_base)
+        if config.is_own_form:
+            state = maira.published_names(state)
         model = assemble(config, state, tower, folder)
         if adapter_file(folder) is not None:
             model = model.to(kind)  # The published code merges in the type that it runs in.
             merge_adapter(model.language_model, folder)
     _refuse_other_pixels(model, processor, tower)
-    fit_vocabulary(model, tokenizer, made_up, texts, cut=not training, grow=not random_weights)
+    # transformers' own LLaVA keeps the rows that no token has.
+    cut = not training and not config.is_own_form
+    fit_vocabulary(model, tokenizer, made_up, texts, cut=cut, grow=not random_weights)
     model = model.to(place, kind)
     if _has_flash_attention(place, kind):
         model.language_model.set_attn_implementation("flash_attention_2")
@@ -171,6 +204,31 @@ def load_model(
         parts=part_hashes(folder, model_base, tower, config.tower_checkpoint),
         commit=lookup.commit_of(folder),
     )
+
+
+def _conversation(
+    config: LibraConfig,
+    folder: Path,
+    like: zoo.ZooEntry | None,
+    asked: str | None,
+    *,
+    training: bool,
+) -> Conversation:
+    """How questions are put: as asked for, else as the model's page says.
+
+    Raises:
+        InputError: an unknown mode, or one for MAIRA-2's own form, which brings its own.
+    """
+    if not config.is_own_form:
+        return conversation(asked or (like.conv_mode if like else None) or DEFAULT_CONVERSATION)
+    if training:
+        raise InputError(f"{folder}: MAIRA-2's own form is not trained here; Libra's form of it is")
+    if asked not in (None, maira.CONVERSATION):
+        raise InputError(
+            f"conversation mode {asked!r} does not fit {folder}: MAIRA-2's own form has one alone, "
+            "its chat template"
+        )
+    return read_chat_template(folder, maira.CONVERSATION)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -235,6 +293,16 @@ def _published_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
         name if name.startswith(("model.", "lm_head.")) else f"model.{name}": tensor
         for name, tensor in names.items()
     }
+
+
+def _refuse_other_image_token(config: LibraConfig, tokenizer: Tokenizer, folder: Path) -> None:
+    """Refuse a tokenizer whose image token is not the one that the model looks for."""
+    found = tokenizer.token_id(IMAGE_TAG)
+    if found != config.image_token:
+        raise InputError(
+            f"{folder}: its tokenizer gives {IMAGE_TAG} the id {found}, its config.json has "
+            f"image_token_index {config.image_token}"
+        )
 
 
 def _refuse_misfit(mode: Conversation, tokenizer: Tokenizer, folder: Path) -> None:

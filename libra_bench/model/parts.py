@@ -35,7 +35,9 @@ def part_hashes(
     else:
         settings = [tower / name for name in TOWER]
         look = [tower / name for name in PREPROCESSING]
-        weights = sorted(file for pattern in WEIGHTS for file in tower.glob(pattern))
+        # A tower that shares its folder with the model is hashed with the model's weights.
+        inside = tower == folder
+        weights = sorted(file for pattern in WEIGHTS for file in tower.glob(pattern) if not inside)
     return {
         "config": _hash(one / name for one in both for name in SETTINGS),
         "tokenizer": _hash((base or folder) / name for name in TOKENIZER_FILES),

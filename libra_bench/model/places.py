@@ -105,6 +105,13 @@ def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path
         InputError: `given` holds no tower.
         MissingResourceError: it is not on this machine.
     """
+    if config.is_own_form:
+        if base is not None or given is not None:
+            option = "--vision-tower" if base is None else "--model-base"
+            raise InputError(f"{folder}: {option} has no meaning for MAIRA-2's own form")
+        return folder
+    if base is not None and read_config(base).is_own_form:
+        raise InputError(f"{base}: MAIRA-2's own form, on which nothing can be put")
     if given is not None:
         if place := _tower_in(given, config):
             return place

@@ -34,6 +34,7 @@ class ImageProcessor:
         crop: (height, width) of the centre crop, or None.
         mean, std: by channel, on 0-1.
         rounded: whether the crop's edges are rounded, as torchvision has them, or floored.
+        stretched: whether images are made grey and stretched to the full range first (MAIRA-2).
     """
 
     size: int | tuple[int, int]
@@ -43,6 +44,7 @@ class ImageProcessor:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     rounded: bool = False
+    stretched: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> ImageProcessor:
@@ -79,6 +81,8 @@ class ImageProcessor:
 
     def __call__(self, image: Image.Image, padding: Padding) -> Tensor:
         """An RGB image as float32 pixel values [3, height, width]."""
+        if self.stretched:
+            image = _stretched(image)
         if padding != "none":
             image = pad_to_square(image, self._colour(padding))
         image = image.resize(self._target(image), self.resample)
@@ -129,6 +133,15 @@ def pad_to_square(image: Image.Image, colour: tuple[int, ...]) -> Image.Image:
     square = Image.new(image.mode, (side, side), colour)
     square.paste(image, ((side - width) // 2, (side - height) // 2))
     return square
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """Grey values from 0 to 255 in three channels; an image of one grey is black."""
+    grey = np.asarray(image.convert("L")).astype(float)
+    grey -= grey.min()
+    if grey.max() > 0:
+        grey = grey / grey.max() * 255
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
 
 
 def _centre_crop(image: Image.Image, size: tuple[int, int], *, rounded: bool) -> Image.Image:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from libra_bench.core.errors import InputError
-from libra_bench.model.conversation import IMAGE_TAG, Conversation, Turn, conversation
+from libra_bench.model.conversation import (
+    IMAGE_TAG,
+    Conversation,
+    Turn,
+    conversation,
+    with_image,
+)
 from libra_bench.model.libra import IGNORED
 from libra_bench.model.tokenizer import Tokenizer, encode_with_image
 
@@ -171,7 +177,7 @@ def _found(
     image = f"<Image>{image_tag}</Image>" if mode.image_tags else image_tag
     said: list[Turn] = []
     for number, (asked, answered) in enumerate(turns):
-        said.append((mode.user, asked if number else f"{image}\n{asked}"))
+        said.append((mode.user, asked if number else with_image(image, asked)))
         before = mode.render([*said, (mode.assistant, ANSWER)]).partition(ANSWER)[0]
         said.append((mode.assistant, answered))
         start = _shared(encode_with_image(before, tokenizer), ids)
@@ -213,7 +219,7 @@ def _single(
     image = f"<Image>{image_tag}</Image>" if mode.image_tags else image_tag
     lines = []
     for number, (asked, answered) in enumerate(turns):
-        asked = asked if number else f"{image}\n{asked}"
+        asked = asked if number else with_image(image, asked)
         lines += [
             (True, f"### {mode.user}: {asked}\n"),
             (False, f"### {mode.assistant}: {answered}\n"),

@@ -15,11 +15,11 @@ from libra_bench.model.tokenization.settings import read_settings
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 """One of these holds the words of a tokenizer."""
-FAST = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral")
+FAST = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral", "maira2")
 """Models whose prompts the published code reads by `tokenizer.json`; it trains them, and reads the
 prompts of all others, by the older classes (`use_fast=False`)."""
 
-CONVERTED = ("libra_mistral", "libra_phi3", "llava_mistral")
+CONVERTED = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral", "maira2")
 """Those of them for which it makes the newer class of `tokenizer.model` where that is alone."""
 
 
@@ -82,12 +82,17 @@ def load_tokenizer(folder: Path, model_type: str = "libra", *, training: bool = 
         )
     ):
         return SerialisedTokenizer(folder)
-    if settings.kind.removesuffix("Fast") != "LlamaTokenizer":
+    kind = settings.kind.removesuffix("Fast")
+    if kind not in ("LlamaTokenizer", "GemmaTokenizer"):
         raise InputError(
-            f"{folder}: a {settings.kind} without tokenizer.json, and only Llama's is read from "
-            "tokenizer.model alone"
+            f"{folder}: a {settings.kind} without tokenizer.json, and only Llama's and Gemma's are "
+            "read from tokenizer.model alone"
         )
-    return SentencePieceTokenizer(folder, converted=model_type in CONVERTED and not training)
+    return SentencePieceTokenizer(
+        folder,
+        converted=model_type in CONVERTED and not training,
+        gemma=kind == "GemmaTokenizer",
+    )
 
 
 def encode_with_image(text: str, tokenizer: Tokenizer) -> list[int]:

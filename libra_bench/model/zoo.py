@@ -18,6 +18,8 @@ class ZooEntry:
     Attributes:
         hub_id: repository on the Hugging Face hub; None for what the package carries. Names and
             conversation modes are those of the README of X-iZhang/Libra.
+        own_form: the repository of the model's authors, in a form of its own that is read as well;
+            taken where `hub_id` is not there.
         tower: the vision tower's repository.
         parameters: of the whole model, in billions, counted from the shapes of its parts.
         licence: as its page states it; `see page` where it was not verified.
@@ -29,6 +31,7 @@ class ZooEntry:
     description: str
     section: str = "findings"
     hub_id: str | None = None
+    own_form: str | None = None
     tower: str | None = None
     conv_mode: str | None = None
     parameters: float = 0.0
@@ -122,6 +125,7 @@ ZOO: dict[str, ZooEntry] = {
             "MAIRA-2 in Libra's form: RAD-DINO (adapted), MLP-4x, Vicuna-7B; asked in its own "
             "form, with indication, technique and comparison",
             hub_id="X-iZhang/libra-maira-2",
+            own_form="microsoft/maira-2",
             # Its page says "RAD-DINO (adapted)"; that the tower's own page is this one is a guess.
             tower="microsoft/rad-dino-maira-2",
             conv_mode="maira_2",
@@ -149,10 +153,19 @@ def find(name: str) -> ZooEntry:
         InputError: an unknown name; the nearest is offered.
     """
     plain, _, revision = name.partition("@")
-    entry = ZOO.get(plain) or next((one for one in ZOO.values() if one.hub_id == plain), None)
+    entry = ZOO.get(plain) or _by_repository(plain)
     if entry is None or (revision and entry.hub_id is None):
         raise unknown_name("model (and no folder of that name)", name, ZOO)
     return replace(entry, hub_id=f"{entry.hub_id}@{revision}") if revision else entry
+
+
+def _by_repository(name: str) -> ZooEntry | None:
+    for entry in ZOO.values():
+        if name == entry.hub_id:
+            return entry
+        if name == entry.own_form:
+            return replace(entry, hub_id=name, own_form=None)
+    return None
 
 
 def published_as(folder_name: str) -> ZooEntry | None:
@@ -167,12 +180,19 @@ def is_present(entry: ZooEntry) -> Path | None:
     """The folder with a model's weights, where they are on this machine."""
     if entry.kind == "baseline":
         return None
-    return _TINY if entry.hub_id is None else lookup.folder(entry.hub_id)
+    if entry.hub_id is None:
+        return _TINY
+    found = lookup.folder(entry.hub_id)
+    if found is None and entry.own_form:
+        return lookup.folder(entry.own_form, instead=True)
+    return found
 
 
 def missing_weights(entry: ZooEntry) -> MissingResourceError:
     """What to say of a model whose weights are not on this machine."""
-    return not_here(f"the model {entry.name} ({entry.hub_id})", str(entry.hub_id), entry)
+    either = f" or {entry.own_form}" if entry.own_form else ""
+    what = f"the model {entry.name} ({entry.hub_id}{either})"
+    return not_here(what, str(entry.hub_id), entry)
 
 
 def not_here(

@@ -48,6 +48,8 @@ def from_model(
             dtype=dtype,
             random_weights=random_weights,
         )
+    if loaded.config.is_own_form:
+        raise InputError(f"{name}: MAIRA-2's own form is not measured; Libra's form of it is")
     return Subject(
         loaded.model,
         loaded.model_id,

@@ -76,7 +76,7 @@ class Letters:
         raise NotImplementedError
 
 
-def test_a_text_ends_a_single_answer_and_no_beam() -> None:
+def test_a_text_ends_a_single_answer_and_no_beam_alone() -> None:
     stop = Stop("##", (35, 35), Letters())
     assert stop.ends([1, 35, 35], 2) and not stop.ends([35, 1, 35], 3)
     ends = EndTokens([0], stop)
@@ -92,6 +92,47 @@ def test_a_text_ends_a_single_answer_and_no_beam() -> None:
             chosen.advance([0], logits)
         # Of the beams those that go on are likelier, until the limit.
         assert chosen.answer(0) == [35] * (2 if beams == 1 else 6)
+
+
+def test_a_text_ends_a_search_once_all_continuations_have_it() -> None:
+    """Two beams look at four continuations: of `#` those with A, B, C and D, and none of the other
+    beam's, which begins with another letter."""
+    ends = EndTokens([0], Stop("#", (1, 1, 1), Letters()))
+    chosen = search.start(
+        1, 3, Decoding("s", num_beams=2, max_new_tokens=9), ends, torch.device("cpu")
+    )
+    chosen.begin(0, torch.tensor([5, -200]), seed=0)
+    logits = torch.full((1, 2, 128), -9.0)
+    logits[:, :, ord("#")] = 9.0
+    chosen.advance([0], logits)
+    assert not chosen.done[0]  # Of the four first letters one alone is `#`.
+    logits = torch.full((1, 2, 128), -9.0)
+    for place, letter in enumerate("ABCD"):
+        logits[:, :, ord(letter)] = 9.0 - place
+    chosen.advance([0], logits)
+    assert chosen.done[0] and chosen.answer(0) == [ord("#"), ord("A")]
+
+
+@pytest.mark.parametrize("beams", [2, 3])
+def test_both_engines_end_a_beam_search_at_a_text(loaded: LoadedModel, beams: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    image = torch.randn(3, 112, 112, generator=draw)
+    studies = [
+        Study(name, loaded.prompt_ids(text), image, None)
+        for name, text in (("a", "Describe."), ("b", "Is there edema?"))
+    ]
+    decoding = Decoding("n", num_beams=beams, max_new_tokens=24)
+    plain = EndTokens([2])
+    ends = EndTokens([2], Stop("e", (1, 1, 1), loaded.tokenizer))
+    found, free = (
+        [
+            engine.generate(loaded.model, studies, decoding, eos_token_ids=one, pad_token_id=0)
+            for engine in (fast, reference)
+        ]
+        for one in (ends, plain)
+    )
+    assert found[0] == found[1] and free[0] == free[1]
+    assert all(len(ended) < len(other) for ended, other in zip(found[0], free[0], strict=True))
 
 
 def test_ends_are_those_of_the_generation_settings(loaded: LoadedModel, tmp_path: Path) -> None:

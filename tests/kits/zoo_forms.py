@@ -14,7 +14,7 @@ from typing import Any
 
 import sentencepiece
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model
 
@@ -113,6 +113,17 @@ def build(name: str, hub_id: str, cache: Path) -> Path:
         state |= published_state(encoder, encoder.state_dict(), TOWER)
     assert any(one.startswith(CONNECTOR) for one in state)
     _sharded(folder, state)
+    return folder
+
+
+def build_own_form(hub_id: str, cache: Path) -> Path:
+    """Put MAIRA-2 in its own form into a hub cache: the kit's files, its weights in shards."""
+    folder = repository(cache, hub_id)
+    source = FORMS.parent / "maira2" / "checkpoint"
+    for file in source.iterdir():
+        if file.suffix != ".safetensors":
+            shutil.copy(file, folder / file.name)
+    _sharded(folder, load_file(source / "model.safetensors"))
     return folder
 
 

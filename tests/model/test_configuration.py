@@ -43,7 +43,7 @@ def test_what_is_no_vision_language_checkpoint() -> None:
         parse_config({"model_type": "bert", **VISION}, str(Path("config.json")))
 
 
-@pytest.mark.parametrize("kind", ["maira2", "llava"])
+@pytest.mark.parametrize("kind", ["llava", "llava_next"])
 def test_transformers_own_layout_is_refused_by_name(kind: str) -> None:
     """Its language model stands under `text_config`, its tower under `vision_config`."""
     raw = {
@@ -53,5 +53,15 @@ def test_transformers_own_layout_is_refused_by_name(kind: str) -> None:
         "projector_n_layers": 4,
         "image_token_index": 32204,
     }
-    with pytest.raises(InputError, match=f"'{kind}' in transformers' own layout.* name maira-2"):
+    with pytest.raises(
+        InputError, match=f"'{kind}' in transformers' own layout.* microsoft/maira-2"
+    ):
         parse_config(raw, "config.json")
+
+
+def test_a_stretched_embedding_reaches_further_than_is_written_down() -> None:
+    """MAIRA-2's three images take 4,107 positions of 4,096 stretched by 1.5."""
+    stretched = {"rope_type": "linear", "factor": 1.5}
+    assert parsed("libra", max_position_embeddings=4096).context_length == 4096
+    longer = parsed("libra", max_position_embeddings=4096, rope_scaling=stretched)
+    assert longer.context_length == 6144

@@ -161,12 +161,39 @@ def test_broken_files_are_named(tiny: Path) -> None:
         ({"mm_hidden_size": 64}, "the vision tower is 48 wide"),
         ({"mm_projector_type": "tac"}, "unknown connector 'tac'"),
         ({"mm_vision_select_feature": "cls"}, "patch or cls_patch"),
+        ({"mm_projector_type": "mlp2x_gelu"}, "reads one layer of the vision tower, .* gives 12"),
+        ({"mm_projector_type": "linear"}, "reads one layer of the vision tower, .* gives 12"),
+        ({"mm_vision_select_layer": -2}, "TAC reads 4 or more layers .* gives 1"),
+        ({"mm_vision_select_layer": 13}, "mm_vision_select_layer 13: the vision tower has 13 hid"),
+        ({"mm_vision_select_layer": -14}, "mm_vision_select_layer -14: the vision tower has 13"),
+        ({"mm_vision_select_layer": 1.5}, "mm_vision_select_layer is 1.5: `all` or a number"),
+        ({"mm_vision_select_layer": None}, "mm_vision_select_layer is None: `all` or a number"),
     ],
 )
 def test_configurations_that_do_not_fit(tiny: Path, fields: dict, message: str) -> None:
+    """One message, which names the file."""
     change(tiny, **fields)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as found:
         load_model(tiny)
+    assert str(tiny / "config.json") in str(found.value)
+
+
+def test_of_two_connectors_with_one_layer_the_weights_say_which(tiny: Path) -> None:
+    """The names of the tensors that are missing and left over are listed."""
+    change(tiny, mm_projector_type="mlp2x_gelu", mm_vision_select_layer=-2)
+    with pytest.raises(InputError, match="the connector does not fit its weights") as found:
+        load_model(tiny)
+    assert "missing: projector.0.weight" in str(found.value)
+    assert "unexpected: LFE.0.fc1.weight" in str(found.value)
+
+
+def test_a_tied_head_is_the_table_whatever_else_was_saved(tiny: Path) -> None:
+    """As in the published code's release; transformers 5 unties two that differ."""
+    change(tiny, tie_word_embeddings=True)
+    model = load_model(tiny).model.language_model
+    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    table = load_file(tiny / "model.safetensors")["model.embed_tokens.weight"]
+    assert torch.equal(model.get_input_embeddings().weight, table.float())
 
 
 def test_wrong_names(tmp_path: Path) -> None:

@@ -69,3 +69,13 @@ def test_where_the_published_counts_fail_it_learns_nothing_and_we_the_answer(
         "Describe.", ANSWER, mode, tokenizer, as_published=True, max_length=len(ids) // 2
     )
     assert set(kept.tolist()) != {-100}
+
+
+@pytest.mark.parametrize("mode", ["libra_v1", "mistral_instruct"])
+def test_an_image_that_nothing_is_asked_of_has_no_line_end(tokenizer: Tokenizer, mode: str) -> None:
+    """The published trainer strips the first question with its image before it."""
+    text = conversation(mode).training_text("", ANSWER)
+    ids, labels = supervised("", ANSWER, conversation(mode), tokenizer)
+    assert "<image>" in text and "<image>\n" not in text and len(ids) == len(labels)
+    assert "<Image><image></Image>###" in conversation("libra_v0_mmtag").training_text("", ANSWER)
+    assert tokenizer.decode(labels[labels != -100].tolist()).strip().endswith(ANSWER)

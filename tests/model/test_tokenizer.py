@@ -100,3 +100,70 @@ def test_clean_up_takes_spaces_from_punctuation(tmp_path: Path) -> None:
     for clean, expected in ((True, "clear, normal."), (False, "clear , normal .")):
         made = tokenizer(tmp_path, clean_up_tokenization_spaces=clean)
         assert made.decode(made.encode("clear , normal .")) == expected
+
+
+def gemmas(folder: Path) -> None:
+    """Gemma's tokenizer as an older folder has it: `tokenizer.model` alone."""
+    import io
+
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["The lungs are clear.\n\n", "No  pleural effusion."] * 3),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=300,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=False,
+        pad_id=0,
+        eos_id=1,
+        bos_id=2,
+        unk_id=3,
+        pad_piece="<pad>",
+        eos_piece="<eos>",
+        bos_piece="<bos>",
+        unk_piece="<unk>",
+        user_defined_symbols=["<start_of_turn>", "\n\n"],
+        num_threads=1,
+        minloglevel=2,
+    )
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
+    added = {"4": {"content": "<start_of_turn>", "special": True}}
+    settings = {"tokenizer_class": "GemmaTokenizer", "added_tokens_decoder": added}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_gemmas_model_alone_is_read_without_a_space_before_a_text(
+    tmp_path: Path, training: bool
+) -> None:
+    """Checked with transformers 4.51.3, whose newer class is made of the same file."""
+    gemmas(tmp_path)
+    made = load_tokenizer(tmp_path, "libra_gemma", training=training)
+    assert (made.bos_token_id, made.eos_token_id, made.pad_token_id) == (2, 1, 0)
+    assert made.legacy is None  # In training no class of Llama's kind.
+    ids = made.encode("<start_of_turn>clear\n\n lungs")
+    assert ids[:2] == [2, 4] and 5 in ids
+    assert made.decode(ids[2:]) == "clear\n\n lungs"
+    assert made.decode(made.encode(" lungs")) == " lungs"
+    # Pieces 6 to 261 are the bytes; made anew, the ninth is the sign itself, not a byte.
+    assert made.decode([6 + 9]) == "\t"
+    if not training:
+        assert made.decode([6 + 9, 6 + 0xE2, 6 + 0x82]) == "\t\ufffd\ufffd"
+
+
+def test_made_anew_a_tokenizer_writes_added_tokens_without_spaces(tmp_path: Path) -> None:
+    """And leaves out what is marked special, with a role or without; the older class does not."""
+    added = json.loads((TINY / "tokenizer_config.json").read_text())["added_tokens_decoder"]
+    added["1024"] = {"content": "[REF]", "special": False}
+    added["1025"] = {"content": "<|x|>", "special": True}
+    older = tokenizer(tmp_path, added_tokens_decoder=added, legacy=False)
+    newer = load_tokenizer(tmp_path, "libra_mistral")
+    ids = [*older.encode("clear")[1:], 1024, 1025, 9999]
+    assert newer.decode(ids) == "clear[REF]"
+    assert older.decode(ids[:-1]) == "clear [REF] <|x|>"
+    # It adds no space to one that is there.
+    assert newer.encode(" clear") == newer.encode("clear") != older.encode(" clear")

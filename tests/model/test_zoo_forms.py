@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,36 @@ def test_asked_and_scored_by_name(name: str, cache: Path, questions: Path) -> No
     with pytest.raises(MissingResourceError):
         load_model(name)
     zoo_forms.build(name, str(zoo.find(name).hub_id), cache)
+    rows = asked_and_scored(name, questions)
+    assert rows[0]["metadata"]["conv_mode"] == zoo.find(name).conv_mode
+    if name == "maira-2":
+        assert rows[1]["prompt"].endswith("INDICATION: Cough. TECHNIQUE: None. COMPARISON: None.")
+
+
+def test_maira_2_in_its_own_form(cache: Path, questions: Path) -> None:
+    """Where Libra's form of it is not there, the page of its authors is taken."""
+    entry = zoo.find("maira-2")
+    with pytest.raises(MissingResourceError, match="or microsoft/maira-2"):
+        load_model("maira-2")
+    zoo_forms.build_own_form(str(entry.own_form), cache)
+    rows = asked_and_scored("maira-2", questions)
+    assert {row["metadata"]["conv_mode"] for row in rows} == {"maira_2_own"}
+    asked = "in comparison to the prior frontal image."
+    assert rows[0]["prompt"].startswith("Given the current frontal image<image> and the prior")
+    assert "<image> PRIOR_REPORT: N/A Provide a description" in rows[0]["prompt"]
+    assert rows[1]["prompt"].startswith("Given the current frontal image only<image> Provide a")
+    assert rows[1]["prompt"].endswith(f"{asked} INDICATION: Cough. TECHNIQUE: N/A COMPARISON: N/A")
+
+
+def test_libras_form_of_maira_2_goes_before_its_own(cache: Path) -> None:
+    entry = zoo.find("maira-2")
+    zoo_forms.build_own_form(str(entry.own_form), cache)
+    zoo_forms.build("maira-2", str(entry.hub_id), cache)
+    assert load_model("maira-2").conversation.name == "maira_2"
+
+
+def asked_and_scored(name: str, questions: Path) -> list[dict[str, Any]]:
+    """The answers of a named model on two studies, after all of the way was gone."""
     answers = questions.with_name("answers.jsonl")
     run = CliRunner()
     given = ("--model", name, "--examples", str(questions), "--image-root", str(questions.parent))
@@ -73,11 +104,9 @@ def test_asked_and_scored_by_name(name: str, cache: Path, questions: Path) -> No
     assert {row["model_id"] for row in rows} == {name}
     assert zoo.find(str(zoo.find(name).hub_id)).name == name
     assert all("dtype=float32" in row["metadata"]["decoding"] for row in rows)
-    assert rows[0]["metadata"]["conv_mode"] == zoo.find(name).conv_mode
-    if name == "maira-2":
-        assert rows[1]["prompt"].endswith("INDICATION: Cough. TECHNIQUE: None. COMPARISON: None.")
     done = run.invoke(app, ["score", "--predictions", str(answers), "--metrics", "bleu"])
     assert done.exit_code == 0 and "bleu" in done.output.lower(), done.output
+    return rows
 
 
 def test_the_parts_are_those_of_the_published_models(cache: Path) -> None:

@@ -72,9 +72,10 @@ def generate(
 
 
 def _image(model: LibraModel, study: Study) -> Tensor:
-    current = model.encode(study.current.unsqueeze(0))
-    prior = None if study.prior is None else model.encode(study.prior.unsqueeze(0))
-    return model.connect(current, prior)[0]
+    views = (study.current, study.prior, study.lateral)
+    current, prior, lateral = (None if one is None else one.unsqueeze(0) for one in views)
+    assert current is not None
+    return model.look(current, prior, lateral)[0]
 
 
 @dataclass
@@ -94,8 +95,7 @@ class _Run:
         """Answer every study."""
         beams, device = self.decoding.num_beams, self.model.device
         longest = max(len(study.prompt_ids) for study in self.studies)
-        # One id of the prompt makes room for the image.
-        prompt = longest - 1 + self.model.vision_tower.positions
+        prompt = max(self.model.length_of(study.prompt_ids) for study in self.studies)
         places = Places(side_by_side, beams, self._group(), prompt)
         chosen = search.start(side_by_side, longest, self.decoding, self.eos, device)
         step = Step(self.model, places, capture=device.type == "cuda" and self.static)

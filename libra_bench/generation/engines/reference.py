@@ -42,10 +42,16 @@ def generate(
         raise InputError("the reference engine runs one study at a time")
     answers = []
     for place, study in enumerate(studies):
+        prior = study.prior
+        if prior is None and not model.config.is_own_form:
+            prior = study.current
         copies = (decoding.num_beams, -1, -1, -1)
-        current = study.current.unsqueeze(0).expand(*copies)
-        prior = current if study.prior is None else study.prior.unsqueeze(0).expand(*copies)
-        images = model.connect(model.encode(current), model.encode(prior))
+        current, prior, lateral = (
+            None if one is None else one.unsqueeze(0).expand(*copies)
+            for one in (study.current, prior, study.lateral)
+        )
+        assert current is not None
+        images = model.look(current, prior, lateral)
         answers.append(decode(model, study, images[0], decoding, eos_token_ids, pad_token_id))
         if on_done is not None:
             on_done(place, answers[-1])

@@ -23,8 +23,7 @@ def cannot_serve(model: LibraModel, studies: Sequence[Study], decoding: Decoding
     name = config.model_type
     if getattr(config, "attn_logit_softcapping", None):
         return f"{name} caps its attention scores"
-    image = model.vision_tower.positions - 1
-    lengths = [len(study.prompt_ids) + image for study in studies] or [0]
+    lengths = [model.length_of(study.prompt_ids) for study in studies] or [0]
     longest = max(lengths) + decoding.max_new_tokens
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if strange := kinds - {"full_attention", "sliding_attention"}:

@@ -13,6 +13,9 @@ from libra_bench.model.tokenization.settings import AddedToken, cleaned_up, read
 
 SPACE = "▁"
 """SentencePiece's sign for a space."""
+LLAMA = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
+GEMMA = {"bos": "<bos>", "eos": "<eos>", "unk": "<unk>", "pad": "<pad>"}
+"""The special tokens of a class for roles that the folder does not name."""
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 """The piece of a single byte."""
 
@@ -26,17 +29,19 @@ class SentencePieceTokenizer:
     Args:
         folder: holds `tokenizer.model` and its settings.
         converted: whether the published code makes a tokenizer of its newer class of the model,
-            which reads the same ids, and writes bytes that are no text one sign a byte.
+            which reads the same ids, and writes bytes that are no text one sign a byte and added
+            tokens without spaces around them.
+        gemma: whether it is Gemma's, which puts no space before a text and takes none away.
 
     Raises:
         InputError: files that are broken or contradict each other.
     """
 
-    def __init__(self, folder: Path, *, converted: bool = False) -> None:
-        self._converted = converted
-        settings = read_settings(folder).with_defaults(bos="<s>", eos="</s>", unk="<unk>")
-        # Not said means legacy, as in transformers.
-        self._legacy = settings.flag("legacy", True)
+    def __init__(self, folder: Path, *, converted: bool = False, gemma: bool = False) -> None:
+        self._converted, self._gemma = converted, gemma
+        settings = read_settings(folder).with_defaults(**(GEMMA if gemma else LLAMA))
+        # Not said means legacy, as in transformers; Gemma's text goes to the model as it is, too.
+        self._legacy = gemma or settings.flag("legacy", True)
         path = folder / "tokenizer.model"
         try:
             self._model = _load(path, keep_prefix=self._legacy)
@@ -44,7 +49,7 @@ class SentencePieceTokenizer:
             raise InputError(f"{path}: not a SentencePiece model ({error})") from None
         except Exception as error:  # noqa: BLE001  # protobuf's own errors
             raise InputError(f"{path}: not a SentencePiece model ({error})") from None
-        self._prefix = settings.flag("add_prefix_space", True)
+        self._prefix = not gemma and settings.flag("add_prefix_space", True)
         self._clean = settings.flag("clean_up_tokenization_spaces", False)
         self._pieces: list[str] = [
             self._model.id_to_piece(number) for number in range(self._model.get_piece_size())
@@ -62,7 +67,7 @@ class SentencePieceTokenizer:
         self.bos_token_id: int | None = roles.get("bos")
         self.eos_token_id: int = roles["eos"]
         self.pad_token_id: int = roles.get("pad", roles.get("unk", self.eos_token_id))
-        self.legacy: bool | None = self._legacy
+        self.legacy: bool | None = None if gemma else self._legacy
         adds = settings.flag("add_bos_token", True) and "bos" in roles
         self._begin = [roles["bos"]] if adds else []
         self._end = [self.eos_token_id] if settings.flag("add_eos_token", False) else []
@@ -76,7 +81,9 @@ class SentencePieceTokenizer:
         """Ids of a text, with the begin token where the tokenizer adds one."""
         if text and not self._legacy:
             text = text.replace(SPACE, " ")
-            text = SPACE + text if self._prefix else text
+            # The newer class adds no space to one that is there.
+            prefix = self._prefix and not (self._converted and text[0] in (SPACE, " "))
+            text = SPACE + text if prefix else text
         parts = self._stripped([part for part in self._cut.split(text) if part])
         ids: list[int] = []
         for place, part in enumerate(parts):
@@ -96,6 +103,11 @@ class SentencePieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens; added tokens stand by themselves between spaces."""
         special = set(self._special.values())
+        if self._converted:
+            # The newer class leaves out whatever is marked as special, with a role or without.
+            special |= {number for number, token in self._tokens.items() if token.special}
+            text = self._decoded_at_once([one for one in map(int, ids) if one not in special])
+            return cleaned_up(text) if self._clean else text
         texts: list[str] = []
         run: list[str] = []
         for number in map(int, ids):
@@ -109,6 +121,19 @@ class SentencePieceTokenizer:
                 run.append(self._piece(number))
         text = " ".join(texts + self._joined(run))
         return cleaned_up(text) if self._clean else text
+
+    def _decoded_at_once(self, ids: Sequence[int]) -> str:
+        """As the newer class does it: one run, and an id that no token has is passed over."""
+        texts = [
+            self._tokens[one].content if one in self._tokens else self._pieces[one]
+            for one in ids
+            if one in self._tokens or one < len(self._pieces)
+        ]
+        if self._gemma:
+            # Made anew, Gemma's piece of this byte is the sign itself.
+            texts = ["\t" if text == "<0x09>" else text for text in texts]
+        text = _with_byte_runs(texts)
+        return text.removeprefix(" ") if self._prefix else text
 
     def token_id(self, text: str) -> int | None:
         """The id of a token that is never cut in pieces; None where there is no such token."""
@@ -173,7 +198,7 @@ class SentencePieceTokenizer:
             return []
         if self._prefix and run[0].startswith(SPACE):
             run = [run[0][1:], *run[1:]]
-        text = _with_byte_runs(run) if self._converted else str(self._model.decode(run))
+        text = str(self._model.decode(run))
         return [text] if text else []
 
     def _piece(self, number: int) -> str:

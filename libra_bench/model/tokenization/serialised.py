@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_json
+from libra_bench.model.tokenization.pieces import GEMMA, LLAMA
 from libra_bench.model.tokenization.settings import (
     AddedToken,
     TokenizerSettings,
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 # The special tokens of a class for roles that the folder does not name.
 DEFAULTS = {
-    "Llama": {"bos": "<s>", "eos": "</s>", "unk": "<unk>"},
-    "Gemma": {"bos": "<bos>", "eos": "<eos>", "unk": "<unk>", "pad": "<pad>"},
+    "Llama": LLAMA,
+    "Gemma": GEMMA,
     "Qwen2": {"eos": "<|endoftext|>", "unk": "<|endoftext|>", "pad": "<|endoftext|>"},
 }
 BEGINS = ("Llama", "Gemma")

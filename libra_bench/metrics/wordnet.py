@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import io
 import os
 import shutil
@@ -155,11 +156,13 @@ def _use_own_data() -> None:
 
 
 def _is_copy(own: Path) -> bool:
-    """Whether a copy has all files of Debian's, as long as they are there."""
-    return (own / "lexnames").is_file() and all(
-        (own / name).is_file() and (own / name).stat().st_size == (DEBIAN / name).stat().st_size
-        for name in FILES
-    )
+    """Whether a copy has all files of Debian's, byte for byte."""
+    try:
+        return (own / "lexnames").read_bytes() == lexnames().encode() and all(
+            filecmp.cmp(own / name, DEBIAN / name, shallow=False) for name in FILES
+        )
+    except OSError:
+        return False
 
 
 def _debian_complete() -> bool:

@@ -134,7 +134,9 @@ def test_a_kill_while_old_checkpoints_are_deleted_loses_no_step(
     whole = run(data, copied(finished, tmp_path / "copy"), *GIVEN, resume=True)
     assert done.steps == 4 and done.losses == whole.losses
     assert [one.name for one in output.glob("checkpoint-*")] == ["checkpoint-4"]
-    assert (output / "mm_projector.bin").read_bytes() == (finished / "mm_projector.bin").read_bytes()
+    assert (output / "mm_projector.bin").read_bytes() == (
+        finished / "mm_projector.bin"
+    ).read_bytes()
 
 
 def test_a_finished_run_whose_best_checkpoint_is_an_early_one_is_finished(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libra_bench.core.errors import InputError
 from libra_bench.core.fields import reference_of
-from libra_bench.core.files import explain, listing, parse_json, read_bytes, read_records
+from libra_bench.core.files import explain, lines_of, listing, parse_json, read_bytes, read_records
 from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy, refuse_report
@@ -82,7 +81,7 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
         several.append(str(value.get("question_id")))
         return {**fields, "image": images[:MOST_IMAGES]}
 
-    examples = read_records(file, Example, adapt, io.StringIO(text))
+    examples = read_records(file, Example, adapt, lines_of(text))
     notes += _more_than_two(several)
     return examples
 

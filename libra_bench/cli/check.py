@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ def check(
     trials: gate.Trials = None,
     seed: gate.Seed = None,
     config: gate.Config = None,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Exit with 3 when something got worse than its baseline, and only then.
@@ -75,6 +77,10 @@ def check(
         metrics=metrics,
     )
     table = file.tables.gate if file else None
+    junit_file = junit or (file.place(table.junit) if file and table and table.junit else None)
+    page = markdown or (file.place(table.markdown) if file and table and table.markdown else None)
+    against = baseline or (file.baseline if file else None)
+    _check_pages(junit_file, page, inputs=(run, against, perf, config), force=force)
     texts = text if text is not None else (table.text if table else True)
     outcomes: list[Outcome] = []
     pair: tuple[Path, Path] | None
@@ -93,7 +99,6 @@ def check(
     if perf is None and (pair is None or _has_texts(file)):
         from libra_bench.gate.check import check_run
 
-        against = baseline or (file.baseline if file else None)
         if against is None:
             raise InputError("no --baseline, and no libra-bench.toml that names one")
         if not against.exists():
@@ -103,8 +108,6 @@ def check(
             )
         outcomes.insert(0, check_run(run or _evaluated(file), against, settings, texts=texts))
     outcome = outcomes[0].joined(outcomes[1:])
-    junit_file = junit or (file.place(table.junit) if file and table and table.junit else None)
-    page = markdown or (file.place(table.markdown) if file and table and table.markdown else None)
     show(
         outcome,
         as_json=json,
@@ -114,6 +117,23 @@ def check(
     )
     if outcome.failing:
         raise typer.Exit(EXIT_REGRESSION)
+
+
+def _check_pages(
+    junit_file: Path | None, page: Path | None, *, inputs: Sequence[Path | None], force: bool
+) -> None:
+    """Refuse pages that must not, or cannot, be written, before anything is judged."""
+    from libra_bench.core.outputs import check_file
+    from libra_bench.gate import junit, markdown
+
+    folders = [one for one in inputs if one is not None and one.is_dir()]
+    read = [*inputs, *(file for folder in folders for file in folder.iterdir())]
+    for option, path, ours in (
+        ("--junit", junit_file, junit.is_ours),
+        ("--markdown", page, markdown.is_ours),
+    ):
+        if path is not None:
+            check_file(path, option=option, inputs=read, ours=ours, force=force)
 
 
 def _records(file: Configuration | None) -> tuple[Path, Path] | None:

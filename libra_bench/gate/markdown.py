@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from libra_bench.core.outputs import starts_with
 from libra_bench.gate.judgement import Judgement, Outcome
 
 MARKS = {"worse": "❌", "better": "✅", "same": "✅", "undecided": "❔"}
@@ -15,8 +16,14 @@ WORDS = {
     "same": "the same as the baseline",
     "undecided": "undecided: no figure is worse, and not all can be told apart",
 }
+TITLE = "## Gate "
 LONGEST = 400
 """Characters of a text that are shown."""
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is empty, or one that `markdown` made."""
+    return not path.stat().st_size or starts_with(path, TITLE.encode())
 
 
 def markdown(outcome: Outcome, link: str | None = None) -> str:
@@ -27,7 +34,7 @@ def markdown(outcome: Outcome, link: str | None = None) -> str:
     """
     state = "failed" if outcome.failing else "passed"
     lines = [
-        f"## Gate {state}: {WORDS[outcome.verdict]}",
+        f"{TITLE}{state}: {WORDS[outcome.verdict]}",
         "",
         f"`{outcome.run}` against `{outcome.baseline}`, alpha {outcome.alpha:g} over all figures",
         *([f", [browse the run]({link})"] if link else []),

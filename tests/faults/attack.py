@@ -200,7 +200,7 @@ def lines(folder: Path, draw: random.Random) -> Iterator[Trial]:
             "run": (*RUN[:3], *RUN[5:], "--data", f"jsonl:{path}", "--output", out),
             "run texts": ("run", "--predictions", path, *RUN[5:], "--output", out),
         }[command]
-        yield Trial(f"{command}: {what} {path.read_bytes()[:0]!r}", arguments)
+        yield Trial(f"{command}: {what} {row}", arguments)
 
 
 NUMBERS = (
@@ -294,7 +294,7 @@ def options(folder: Path, draw: random.Random) -> Iterator[Trial]:
         "save_total_limit",
     ):
         pairs += [("train", f"--{argument}", value) for value in NUMBERS]
-    for number in range(10**9):
+    while True:
         name, option, value = draw.choice(pairs)
         out = folder / "o"
         shutil.rmtree(out, ignore_errors=True) if out.is_dir() else out.unlink(missing_ok=True)

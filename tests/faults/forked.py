@@ -1,12 +1,14 @@
 """The program in a copy of this process, which has its libraries loaded: hundreds of trials."""
 
 import os
+import pkgutil
 import signal
 import sys
 import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 LONGEST = 120.0
@@ -24,12 +26,13 @@ class Told:
 
 def load() -> None:
     """Load what commands load late, once."""
-    import pandas  # noqa: F401
     import torch
-    import transformers  # noqa: F401
 
-    import libra_bench.pipeline  # noqa: F401
+    import libra_bench
 
+    for module in pkgutil.walk_packages(libra_bench.__path__, "libra_bench."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
     # A copy of a process has none of its threads.
     torch.set_num_threads(1)
 

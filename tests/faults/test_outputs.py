@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from program import cohort, read_lines
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from libra_bench.cli.program import app
+from libra_bench.core import outputs
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import is_leftover, temporary_name, write_atomic, write_json
 from libra_bench.core.outputs import (
@@ -22,6 +24,8 @@ from libra_bench.core.outputs import (
     private_folder,
 )
 from libra_bench.data.corpora import synthetic
+from libra_bench.gate import junit, markdown
+from libra_bench.gate.judgement import Outcome
 from libra_bench.model import zoo
 from libra_bench.runs.asked import require_same
 from libra_bench.runs.folder import RunFolder
@@ -142,6 +146,88 @@ def test_folders_hold_one_kind_of_work(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "notes").read_text() == "keep"
     assert [one.name for one in (tmp_path / "mine").iterdir()] == ["notes"]
     assert (tmp_path / "file").read_text() == "keep"
+
+
+@pytest.mark.parametrize("option", ["--junit", "--markdown"])
+def test_the_gate_s_pages_replace_their_own_alone(tmp_path: Path, option: str) -> None:
+    """Every run of CI writes them again; a slip must cost neither the baseline nor a note."""
+    mine, baseline, empty = tmp_path / "mine", tmp_path / "b.json", tmp_path / "empty"
+    mine.write_text('<?xml version="1.0"?>\n## My notes\n')
+    baseline.write_text("{}")
+    empty.write_text("")
+    given = ("check", "--run", tmp_path / "absent", "--baseline", baseline, option)
+    for output, word in ((mine, "--force replaces it"), (baseline, "an input of this command")):
+        before = output.read_text()
+        answer = invoke(*given, output)
+        assert answer.exit_code == 2 and word in " ".join(answer.output.split()), answer.output
+        assert output.read_text() == before
+    made = {
+        "--junit": junit.junit(Outcome("r", "b", [], 0.05)),
+        "--markdown": markdown.markdown(Outcome("r", "b", [], 0.05)),
+    }[option]
+    for output, content in ((mine, made), (empty, ""), (tmp_path / "new", None)):
+        if content is not None:
+            output.write_text(content)
+        assert "not a run folder" in invoke(*given, output).output, "refused later"
+
+
+@pytest.mark.parametrize("command", ["synth", "merge", "train", "ablate", "prepare", "save"])
+def test_who_comes_second_looks_again_under_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Between the first look and the lock another process may begin and end its work."""
+    output, held = tmp_path / "o", outputs.hold
+
+    def meanwhile(path: Path) -> Any:
+        release = held(path)
+        if path == output:
+            target = output if command == "save" else output / "theirs"
+            target.write_text("keep")
+        return release
+
+    monkeypatch.setattr(outputs, "hold", meanwhile)
+    run = tmp_path / "run"
+    if command == "save":
+        given = ("run", "--model", "normal-template", "--limit", 4, "--trials", 5)
+        assert invoke(*given, "--metrics", "bleu", "--output", run).exit_code == 0
+    answer = invoke(*second(command, tmp_path, run), "--output", output)
+    assert answer.exit_code == 2, answer.output
+    assert "is not empty" in answer.output or "is there already" in answer.output, answer.output
+    left = output if command == "save" else output / "theirs"
+    assert left.read_text() == "keep"
+    if command != "save":
+        assert [one.name for one in output.iterdir()] == ["theirs"]
+
+
+def second(command: str, folder: Path, run: Path) -> tuple[object, ...]:
+    """A command that writes much, but for its output."""
+    if command in ("merge", "train"):
+        tiny = zoo.is_present(zoo.find("libra-tiny"))
+        assert tiny is not None
+        images = folder / "images"
+        row = read_lines(cohort(images, 1))[0]
+        talk = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Clear."}]
+        write_json(
+            folder / "t.json", [{"id": "a", "image": row["image"][0], "conversations": talk}]
+        )
+        connector = folder / "c"
+        connector.mkdir()
+        weights = load_file(tiny / "model.safetensors")
+        learned = {name: one for name, one in weights.items() if "mm_projector" in name}
+        torch.save(learned, connector / "mm_projector.bin")
+        (connector / "config.json").write_text((tiny / "config.json").read_text())
+        if command == "merge":
+            return ("merge", "--model", connector, "--model-base", tiny)
+        return (
+            *("train", "--stage", "align", "--model", "libra-tiny", "--data", folder / "t.json"),
+            *("--image-root", images, "--use_cpu", "true", "--max_steps", 1),
+        )
+    return {
+        "synth": ("data", "synth", "--patients", 4),
+        "ablate": ("ablate", "--model", "normal-template", "--baselines", "", "--limit", 4),
+        "prepare": ("data", "prepare", "mimic-cxr", "--root", synthetic.built_in()),
+        "save": ("baseline", "save", run),
+    }[command]
 
 
 def test_an_interrupted_merge_is_begun_again(

@@ -87,13 +87,16 @@ def read_scores(place: Path) -> pd.DataFrame:
         InputError: none there, or no table of scores.
     """
     import pandas as pd
+    from pyarrow import ArrowException
 
     file = RunFolder.open(place).scores_file if place.is_dir() else place
     if not file.is_file():
         raise InputError(f"{file}: no scores there; the run has not been scored")
+    if place.is_dir():
+        RunFolder.open(place).require_unchanged(file)
     try:
         frame = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ArrowException) as error:
         raise InputError(f"{file}: not a Parquet table ({error})") from None
     if "profile" not in frame.columns or frame.empty:
         raise InputError(f"{file}: no scores of libra_bench in it")

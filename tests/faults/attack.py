@@ -108,15 +108,21 @@ def damaged(folder: Path, draw: random.Random) -> Iterator[Trial]:
         return {
             "report": (("report", "--run", run, "--format", "md"), lambda told: page(run)),
             "rescore": (("score", "--run", run, "--json"), lambda told: figures(run)),
-            "compare": (("compare", other, run, "--trials", 20, "--json"), lambda t: t.out),
-            "check": (("check", "--run", run, "--baseline", baseline, "--json"), lambda t: t.out),
+            "compare": (
+                ("compare", other, run, "--trials", 20, "--json"),
+                lambda t: told_of(t, run),
+            ),
+            "check": (
+                ("check", "--run", run, "--baseline", baseline, "--json"),
+                lambda t: told_of(t, run),
+            ),
             "export": (
                 ("export", "rexrank", "--run", run, "--output", out / "export.json"),
                 lambda told: (out / "export.json").read_text(),
             ),
             "save": (
                 ("baseline", "save", run, "--output", out / "b.json"),
-                lambda told: json.loads((out / "b.json").read_text()),
+                lambda told: without_time(json.loads((out / "b.json").read_text())),
             ),
             "resume": (
                 (*RUN, "--output", run, "--resume"),
@@ -126,6 +132,12 @@ def damaged(folder: Path, draw: random.Random) -> Iterator[Trial]:
 
     def said(path: Path) -> list[tuple[str, str]]:
         return [(row["question_id"], row["text"]) for row in read_lines(path)]
+
+    def told_of(told: Told, run: Path) -> str:
+        return told.out.replace(str(run), "RUN")
+
+    def without_time(made: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in made.items() if name != "created"}
 
     def page(run: Path) -> str:
         return (run / "report.md").read_text().replace(str(run), "RUN")
@@ -281,8 +293,7 @@ def options(folder: Path, draw: random.Random) -> Iterator[Trial]:
         for word in name.split():
             command = command.commands[word]
         for one in command.params:
-            kind = one.type.name
-            if one.opts[0].startswith("--") and kind != "boolean":
+            if one.opts[0].startswith("--") and not getattr(one, "is_flag", False):
                 pairs += [(name, one.opts[0], value) for value in NUMBERS + NAMES]
     for argument in (
         "learning_rate",

@@ -15,6 +15,13 @@ LONGEST = 120.0
 """Seconds that a trial may take."""
 
 
+LATE = (
+    *("matplotlib.figure", "matplotlib.backends.backend_svg", "pyarrow.parquet", "scipy.stats"),
+    *("sacrebleu.tokenizers.tokenizer_13a", "jinja2", "pandas", "filelock", "rich.progress"),
+)
+"""Packages that a command loads when it needs them."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What a trial ended with; code -9 where it hung and was killed."""
@@ -33,6 +40,8 @@ def load() -> None:
     for module in pkgutil.walk_packages(libra_bench.__path__, "libra_bench."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    for name in LATE:
+        import_module(name)
     # A copy of a process has none of its threads.
     torch.set_num_threads(1)
 

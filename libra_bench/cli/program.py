@@ -120,8 +120,17 @@ def _environment(error: OSError) -> str:
 
 def main() -> None:
     """Entry point of `libra-bench` and `python -m libra_bench`."""
-    streams.prepare()
-    streams.hear_signals()
-    # Nothing is fetched unless it is asked for; the hub's library asks this before each request.
-    os.environ.setdefault("HF_HUB_OFFLINE", "0" if sys.argv[1:2] == ["fetch"] else "1")
-    app(prog_name="libra-bench")
+    try:
+        streams.prepare()
+        streams.hear_signals()
+        # Nothing is fetched unless it is asked for; the hub's library asks this before each
+        # request.
+        os.environ.setdefault("HF_HUB_OFFLINE", "0" if sys.argv[1:2] == ["fetch"] else "1")
+        app(prog_name="libra-bench")
+    except KeyboardInterrupt:
+        # While the commands are put together, before one of them is chosen.
+        complain("interrupted before anything was begun")
+        sys.exit(EXIT_INTERRUPTED)
+    finally:
+        # All is done: a signal that comes while Python takes itself down ends it without a word.
+        streams.hear_no_more()

@@ -168,7 +168,7 @@ def read_run(path: Path) -> Run:
         "summary": lambda: read_summary(folder),
         "examples": folder.examples,
         "predictions": folder.predictions,
-        "scores": lambda: _read_scores(folder.scores_file),
+        "scores": lambda: _read_scores(folder),
     }
     for name, read in readers.items():
         try:
@@ -200,10 +200,12 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _read_scores(path: Path) -> pd.DataFrame:
+def _read_scores(folder: RunFolder) -> pd.DataFrame:
     import pandas as pd
     from pyarrow.lib import ArrowException
 
+    path = folder.scores_file
+    folder.require_unchanged(path)
     try:
         frame = pd.read_parquet(path)
     except OSError as error:

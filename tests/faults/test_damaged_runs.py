@@ -21,7 +21,10 @@ def invoke(*arguments: object) -> Any:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
-    answer = invoke(*RUN, "--output", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        # The cache of the tests, where the cohort lies for them all.
+        patch.setenv("LIBRA_BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        answer = invoke(*RUN, "--output", folder)
     assert answer.exit_code == 0, answer.output
     return folder
 

@@ -224,7 +224,7 @@ def second(command: str, folder: Path, run: Path) -> tuple[object, ...]:
         )
     return {
         "synth": ("data", "synth", "--patients", 4),
-        "ablate": ("ablate", "--model", "normal-template", "--baselines", "", "--limit", 4),
+        "ablate": ("ablate", "--model", "normal-template", "--baselines", "", "--limit", 20),
         "prepare": ("data", "prepare", "mimic-cxr", "--root", synthetic.built_in()),
         "save": ("baseline", "save", run),
     }[command]

@@ -110,3 +110,32 @@ def test_nohup_stays_in_force() -> None:
     command = [sys.executable, "-c", code]
     answer = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     assert answer.stdout == "True\n", answer
+
+
+@pytest.mark.parametrize("place", ["typer.main.get_command", "libra_bench.cli.streams.prepare"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_a_command_is_chosen(place: str, number: signal.Signals) -> None:
+    """While the commands are imported and put together nothing of ours is on the stack yet."""
+    module, _, name = place.rpartition(".")
+    code = (
+        f"import os, {module}\nfrom libra_bench.cli import main, streams\n"
+        "streams.hear_signals()\n"
+        f"def stopped(*given):\n    os.kill(os.getpid(), {int(number)})\n"
+        "    import time; time.sleep(9)\n"
+        f"{module}.{name} = stopped\nmain()"
+    )
+    command = [sys.executable, "-c", code, "metrics"]
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert answer.returncode == 130, answer
+    assert answer.stderr == "error: interrupted before anything was begun\n"
+
+
+def test_a_signal_behind_the_end_is_no_fault() -> None:
+    code = (
+        "import atexit, os, signal, time\nfrom libra_bench.cli import main\n"
+        f"atexit.register(lambda: (os.kill(os.getpid(), {int(signal.SIGTERM)}), time.sleep(9)))\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", code, "--version"]
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert answer.returncode == -signal.SIGTERM and not answer.stderr, answer

@@ -125,6 +125,8 @@ def ablate(
     answers: dict[str, list[Prediction]] = {}
     private_folder(output)
     with sole_writer(output):
+        # Another process may have come and gone since.
+        check_begun(output, resume=resume, older="*-prior.jsonl")
         require_same(output, _asked(wanted, cohort, seed))
         for name, (_, examples) in asked.items():
             path = output / f"{name.replace(' ', '-').replace(chr(39), '')}.jsonl"

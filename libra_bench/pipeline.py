@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from libra_bench.core.errors import InputError
+from libra_bench.core.files import listing
 from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
@@ -21,6 +22,7 @@ from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import System
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.scoring import ScoringSettings, check_subgroups, match, score_run
+from libra_bench.runs.shape import faults_of_manifest
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def evaluate(
             folder.write_dropped((one.id, one.reason) for one in cohort.dropped)
             folder.update(seeds={"scoring": settings.scoring.seed})
             _generate(system, cohort.examples, folder, watch)
+            folder.rescored()
             return _score(folder, settings.scoring, watch)
 
 
@@ -146,14 +149,17 @@ def rescore(
     """
     watch = observer or Silence()
     folder = RunFolder.open(path)
-    recorded = folder.manifest()["arguments"].get("scoring", {})
+    manifest = folder.manifest()
+    if faults := faults_of_manifest(manifest, ScoringSettings):
+        raise InputError(f"{folder.manifest_file}: cannot be scored by ({listing(faults)})")
+    recorded = manifest["arguments"].get("scoring", {})
     scoring = ScoringSettings(**{**recorded, **(changes or {})})
     scoring.check()
     examples = folder.examples()
     check_subgroups(examples, scoring)
     match(examples, folder.predictions())
     with sole_writer(path), _accounted(folder):
-        folder.update(status="started", error=None, arguments={"scoring": _plain(asdict(scoring))})
+        folder.rescored(arguments={"scoring": _plain(asdict(scoring))})
         return _score(folder, scoring, watch)
 
 
@@ -167,7 +173,7 @@ def _score(folder: RunFolder, scoring: ScoringSettings, watch: Observer) -> Outc
     with watch.step("writing the report"):
         pages = render(folder.path, ["html", "md"])
     # Last: whoever reads this finds everything.
-    folder.set_status("finished")
+    folder.finish()
     return Outcome(folder, summary, pages)
 
 

@@ -34,17 +34,20 @@ def _one(folder: Path | None, run: Path | None) -> Path:
 @app.command("save")
 def save(output: Output, folder: Folder = None, run: Run = None) -> None:
     """Make a baseline of a run. A file that is there is not touched: `update` replaces it."""
+    from libra_bench.core.outputs import check_file, sole_writer
     from libra_bench.gate import baseline
     from libra_bench.gate.updating import first
 
     place = _one(folder, run)
-    if output.exists():
-        raise InputError(
-            f"{output} is there already: `libra-bench baseline update --run {place} --output "
-            f"{output}` replaces it where the run is no worse"
-        )
-    made = first(place)
-    baseline.write(made, output)
+    check_file(output)
+    with sole_writer(output):
+        if output.exists():
+            raise InputError(
+                f"{output} is there already: `libra-bench baseline update --run {place} --output "
+                f"{output}` replaces it where the run is no worse"
+            )
+        made = first(place)
+        baseline.write(made, output)
     say(f"wrote {output}: {len(made.ids)} reports, {len(made.scores)} scores")
     _tell_valueless(made)
 
@@ -68,6 +71,7 @@ def update(
     config: gate.Config = None,
 ) -> None:
     """Replace a baseline by a run. A worse run is refused (exit code 3) without --accept."""
+    from libra_bench.core.outputs import check_file, sole_writer
     from libra_bench.gate import baseline
     from libra_bench.gate.updating import later
 
@@ -81,13 +85,17 @@ def update(
         trials=trials,
         seed=seed,
     )
-    made, failing = later(_one(folder, run), output, settings, accept)
+    check_file(output)
+    # Two updates at once would lose one of them from the history.
+    with sole_writer(output):
+        made, failing = later(_one(folder, run), output, settings, accept)
+        if made is not None:
+            baseline.write(made, output)
     if made is None:
         for one in failing:
             complain(f"{one.title}: {one.reason}")
         complain(f'{output} was kept; --accept "reason" replaces it all the same')
         raise typer.Exit(EXIT_REGRESSION)
-    baseline.write(made, output)
     say(f"wrote {output}: {made.history[-1].verdict}, update {len(made.history)}")
     _tell_valueless(made)
 

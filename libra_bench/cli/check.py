@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,7 @@ def check(
     trials: gate.Trials = None,
     seed: gate.Seed = None,
     config: gate.Config = None,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Exit with 3 when something got worse than its baseline, and only then.
@@ -78,7 +80,7 @@ def check(
     junit_file = junit or (file.place(table.junit) if file and table and table.junit else None)
     page = markdown or (file.place(table.markdown) if file and table and table.markdown else None)
     against = baseline or (file.baseline if file else None)
-    _refuse_outputs(junit_file, page, [one for one in (against, perf, run) if one])
+    _check_pages(junit_file, page, inputs=(run, against, perf, config), force=force)
     texts = text if text is not None else (table.text if table else True)
     outcomes: list[Outcome] = []
     pair: tuple[Path, Path] | None
@@ -117,22 +119,22 @@ def check(
         raise typer.Exit(EXIT_REGRESSION)
 
 
-def _refuse_outputs(junit: Path | None, page: Path | None, inputs: list[Path]) -> None:
-    """Refuse, before a model runs, files that could not be written or that would replace an input.
+def _check_pages(
+    junit_file: Path | None, page: Path | None, *, inputs: Sequence[Path | None], force: bool
+) -> None:
+    """Refuse pages that must not, or cannot, be written, before anything is judged."""
+    from libra_bench.core.outputs import check_file
+    from libra_bench.gate import junit, markdown
 
-    Raises:
-        InputError: as it says.
-    """
-    from libra_bench.core.special import refuse_special
-
-    named = [("--junit", junit), ("--markdown", page)]
-    for option, path in named:
-        if path is None:
-            continue
-        refuse_special(path, option)
-        if any(path.resolve() == one.resolve() for one in inputs):
-            raise InputError(f"{option} {path}: this is what is checked; name another file")
-    if junit is not None and page is not None and junit.resolve() == page.resolve():
+    folders = [one for one in inputs if one is not None and one.is_dir()]
+    read = [*inputs, *(file for folder in folders for file in folder.iterdir())]
+    for option, path, ours in (
+        ("--junit", junit_file, junit.is_ours),
+        ("--markdown", page, markdown.is_ours),
+    ):
+        if path is not None:
+            check_file(path, option=option, inputs=read, ours=ours, force=force)
+    if junit_file is not None and page is not None and junit_file.resolve() == page.resolve():
         raise InputError(f"--junit and --markdown are both to be {page}")
 
 

@@ -128,7 +128,15 @@ def forbid_the_network(arguments: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point of `libra-bench` and `python -m libra_bench`."""
-    streams.prepare()
-    streams.hear_signals()
-    forbid_the_network(sys.argv[1:])
-    app(prog_name="libra-bench")
+    try:
+        streams.prepare()
+        streams.hear_signals()
+        forbid_the_network(sys.argv[1:])
+        app(prog_name="libra-bench")
+    except KeyboardInterrupt:
+        # While the commands are put together, before one of them is chosen.
+        complain("interrupted before anything was begun")
+        sys.exit(EXIT_INTERRUPTED)
+    finally:
+        # All is done: a signal that comes while Python takes itself down ends it without a word.
+        streams.hear_no_more()

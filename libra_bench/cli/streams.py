@@ -126,6 +126,14 @@ def hear_signals() -> None:
             signal.signal(number, _interrupt)
 
 
+def hear_no_more() -> None:
+    """A signal ends the process as the system has it, unless the system has it ignored."""
+    for name in ("SIGTERM", "SIGHUP", "SIGINT"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     # Both often come together; the second must not break off what the first one ends.
     for name in ("SIGTERM", "SIGHUP"):

@@ -36,6 +36,14 @@ def cache_dir(*parts: str) -> Path:
         reason = "not writable"
     except OSError as error:
         reason = error.strerror or str(error)
+    use_stand_in(reason)
+    path = cache_place(*parts)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def use_stand_in(reason: str) -> None:
+    """Let a temporary folder be the cache, as `cache_dir` does; for who finds it cannot be used."""
     root = cache_place()
     stand_in = tempfile.mkdtemp(prefix="libra-bench-cache-")
     atexit.register(shutil.rmtree, stand_in, ignore_errors=True)
@@ -44,8 +52,5 @@ def cache_dir(*parts: str) -> Path:
         f"the cache {root} cannot be used ({reason}); what is cached lasts for this run only "
         f"(${VARIABLE} names another folder)",
         Notice,
-        stacklevel=2,
+        stacklevel=3,
     )
-    path = Path(stand_in).joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True)
-    return path

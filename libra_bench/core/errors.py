@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 
 LONGEST_CAUSE = 300
 """Characters of another package's message that stand in one of ours."""
@@ -96,6 +97,13 @@ def costs_a_study(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise StudyError(f"{what} ({cause_of(error)})") from error
+
+
+def cause_of_loading(error: BaseException) -> str:
+    """As `cause_of`; of a pickle without torch's advice to run what is in it."""
+    if isinstance(error, UnpicklingError):
+        return "not a file of tensors alone; anything else is never run"
+    return cause_of(error)
 
 
 def cause_of(error: BaseException) -> str:

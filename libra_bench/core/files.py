@@ -180,6 +180,15 @@ def lines_expected(path: Path, text: str) -> Iterator[None]:
         raise InputError(f"{path}: {told}; JSONL is an object a line") from None
 
 
+def lines_of(text: str) -> Iterator[str]:
+    """Lines with their ends, as of `io.StringIO`, which takes four bytes for each character."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end
+
+
 def parse_line(path: Path, number: int, line: str) -> dict[str, Any]:
     """The object of one line.
 

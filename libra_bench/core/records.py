@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,7 +16,22 @@ MOST_IMAGES = 2
 """The current image and the prior one: what Libra looks at."""
 
 
-class Example(BaseModel):
+class Record(BaseModel):
+    """What is kept of each report, of which there may be very many."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Share what is the same: a set of the fields that were given is half of a record."""
+        given = self.__pydantic_fields_set__
+        object.__setattr__(self, "__pydantic_fields_set__", _shared(frozenset(given)))
+
+
+@lru_cache(maxsize=256)
+def _shared(names: frozenset[str]) -> set[str]:
+    # Nobody changes it: records are frozen, and a copy copies it.
+    return set(names)
+
+
+class Example(Record):
     """One report to write. A superset of Libra's evaluation format (JSONL).
 
     Further fields (sections such as `indication`, dataset columns) are kept as they are. Where no
@@ -85,7 +101,7 @@ class Example(BaseModel):
         return "" if is_missing(value) else str(value)
 
 
-class Prediction(BaseModel):
+class Prediction(Record):
     """One generated report. A superset of Libra's answer format (JSONL)."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
+from libra_bench.core.content import file_state
 from libra_bench.core.errors import InputError, MissingResourceError
-from libra_bench.core.files import listing, sha256_of
+from libra_bench.core.files import listing, sha256_of, sha256_of_text
 from libra_bench.data.parallel import default_workers, in_order
 
 SUMS_FILE = "SHA256SUMS.txt"
@@ -33,43 +35,72 @@ def check(
     """Compare every listed file that is there; many people hold a part of the collection only.
 
     Args:
-        log: lines of the list found right; files in it are not read again, so that a
-            check that was interrupted goes on where it stopped.
+        log: what was found right, by checksums of the line and of the file's size and times;
+            files in it are not read again, so that a check that was interrupted goes on where it
+            stopped. Where it cannot be used nothing is kept.
         on_file: is told how many lines of the list are done.
 
     Raises:
         MissingResourceError: no list.
         InputError: files that differ and lines that are none, all together.
     """
-    known = set(log.read_text(encoding="utf-8").splitlines()) if log and log.exists() else set()
+    known = _read(log)
     faults: list[str] = []
     same = absent = 0
 
-    def compare(entry: tuple[int, str, str]) -> tuple[int, str, bool | None]:
+    def compare(entry: tuple[int, str, str]) -> tuple[int, str, str, bool | None]:
         number, wanted, name = entry
         path = root / name
-        line = f"{wanted}  {name}"
-        if line in known:
-            return number, line, True
-        return number, line, sha256_of(path) == wanted if path.is_file() else None
+        if not path.is_file():
+            return number, name, "", None
+        kept = sha256_of_text(f"{wanted}  {name}\n{file_state(path)}")
+        return number, name, kept, kept in known or sha256_of(path) == wanted
 
     with ThreadPoolExecutor(workers or default_workers()) as pool:
-        stream = log.open("a", encoding="utf-8") if log else None
+        stream = _appending(log)
         try:
-            for number, line, right in in_order(pool, compare, _listed(root, faults), ahead=64):
+            for number, name, kept, right in in_order(
+                pool, compare, _listed(root, faults), ahead=64
+            ):
                 same += right is True
                 absent += right is None
                 if right is False:
-                    faults.append(f"row {number}: another checksum than that of {line[66:]}")
-                elif right and stream and line not in known:
-                    stream.write(line + "\n")
+                    faults.append(f"row {number}: another checksum than that of {name}")
+                elif right and stream and kept not in known:
+                    stream = _appended(stream, kept)
                 on_file(number)
         finally:
             if stream:
-                stream.close()
+                with suppress(OSError):
+                    stream.close()
     if faults:
         raise InputError(f"{root / SUMS_FILE}: {listing(faults)}")
     return Checked(same, absent)
+
+
+def _read(log: Path | None) -> set[str]:
+    try:
+        return set(log.read_text(encoding="utf-8").splitlines()) if log else set()
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+def _appending(log: Path | None) -> TextIO | None:
+    try:
+        return log.open("a", encoding="utf-8") if log else None
+    except OSError:
+        return None
+
+
+def _appended(stream: TextIO, line: str) -> TextIO | None:
+    """The stream with a line more; None where no more can be kept."""
+    try:
+        stream.write(f"{line}\n")
+    except OSError:
+        with suppress(OSError):
+            stream.close()
+        return None
+    return stream
 
 
 def _listed(root: Path, faults: list[str]) -> Iterator[tuple[int, str, str]]:

@@ -2,17 +2,22 @@
 
 An example names one as `DIR/test-00000-of-00016.parquet/COLUMN/ROW-PLACE`: the file, its column of
 images, the row from 0 and the image's place in that row. It is unpacked into the cache when it is
-first asked for, together with its row group, so that a run over a few studies unpacks a few.
+first asked for, together with its row group, so that a run over a few studies unpacks a few. A
+checksum beside each binds it to its name; what does not fit is unpacked again.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from libra_bench.core.errors import InputError
-from libra_bench.core.files import cache_dir, sha256_of_text, write_atomic
+from libra_bench.core.cache import cache_dir, use_stand_in
+from libra_bench.core.content import content_hash
+from libra_bench.core.errors import InputError, Notice, OutputError
+from libra_bench.core.files import sha256_of_text, write_atomic
 
 MEMBER = re.compile(r"(.+\.parquet)/([^/]+)/(\d+)-(\d+)")
 
@@ -36,13 +41,45 @@ def unpack(root: Path, relative: str) -> Path | None:
     # Another file under the same name has another folder in the cache.
     state = parquet.stat()
     identity = f"{parquet.resolve()} {state.st_size} {state.st_mtime_ns} {column}"
-    folder = cache_dir("packed", sha256_of_text(identity)[:20])
-    wanted = folder / f"{row}-{place}"
-    if not wanted.is_file():
-        _unpack_group(root, parquet, column, row, folder)
-    if not wanted.is_file():
+    key = sha256_of_text(identity)[:20]
+    wanted = cache_dir("packed", key) / f"{row}-{place}"
+    if _is_whole(wanted):
+        return wanted
+    if wanted.exists():
+        warnings.warn(f"{wanted}: the cache is damaged and is made again", Notice, stacklevel=2)
+        wanted.unlink(missing_ok=True)
+    try:
+        _unpack_group(root, parquet, column, row, wanted.parent)
+    except OutputError as error:
+        # A full disk: the images of this run are kept elsewhere.
+        use_stand_in(str(error))
+        wanted = cache_dir("packed", key) / wanted.name
+        _unpack_group(root, parquet, column, row, wanted.parent)
+    if not _is_whole(wanted):
         raise InputError(f"{parquet}, row {row}: no image {place} in column {column}")
     return wanted
+
+
+def _is_whole(image: Path) -> bool:
+    """Whether an image of the cache is the one that was written under its name."""
+    try:
+        return _sum_of(image).read_bytes() == _checksum(image, content_hash(image))
+    except OSError:
+        return False
+
+
+def _keep(image: Path, content: bytes) -> None:
+    write_atomic(image, content)
+    write_atomic(_sum_of(image), _checksum(image, sha256(content).hexdigest()))
+
+
+def _sum_of(image: Path) -> Path:
+    return image.with_name(f"{image.name}.sha256")
+
+
+def _checksum(image: Path, content: str) -> bytes:
+    # The folder stands for the file and its column.
+    return sha256_of_text(f"{image.parent.name}/{image.name} {content}\n").encode()
 
 
 def _unpack_group(root: Path, parquet: Path, column: str, row: int, folder: Path) -> None:
@@ -80,7 +117,7 @@ def _unpack_row(root: Path, parquet: Path, cell: Any, target: Path) -> None:
         if content is None and beside.resolve().is_relative_to(root.resolve()):
             content = beside.read_bytes() if beside.is_file() else None
         if content is not None:
-            write_atomic(target.with_name(f"{target.name}-{place}"), content)
+            _keep(target.with_name(f"{target.name}-{place}"), content)
 
 
 def images_of(value: Any) -> list[dict[str, Any]]:

@@ -115,6 +115,7 @@ def prepare(
         record["images"] = NO_IMAGES
     private_folder(output)
     with sole_writer(output):
+        check_output(output, resume=resume)  # Another process may have come and gone since.
         clear_leftovers(output)
         if finished := _begin(output, record):
             return finished

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from xml.etree import ElementTree as Tree
 
 from libra_bench.gate.judgement import Judgement, Outcome
 
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SUITE = "libra-bench"
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is empty, or one that `junit` made."""
+    with path.open("rb") as stream:
+        head = stream.read(500)
+    return not head or f' name="{SUITE}" package="{SUITE}"'.encode() in head
 
 
 def junit(outcome: Outcome) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from libra_bench.core.outputs import starts_with
 from libra_bench.core.printable import one_line, printable
 from libra_bench.gate.judgement import Judgement, Outcome
 
@@ -18,12 +19,18 @@ WORDS = {
     "same": "the same as the baseline",
     "undecided": "undecided: no figure is worse, and not all can be told apart",
 }
+TITLE = "## Gate "
 LONGEST = 400
 """Characters of a text that are shown."""
 LIMIT = 60_000
 """Characters of a page; GitHub takes 65,536 in a comment."""
 FEW = 60
 """Rows that are shown in their own order."""
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is empty, or one that `markdown` made."""
+    return not path.stat().st_size or starts_with(path, TITLE.encode())
 
 
 def markdown(outcome: Outcome, link: str | None = None) -> str:
@@ -34,7 +41,7 @@ def markdown(outcome: Outcome, link: str | None = None) -> str:
     """
     state = "failed" if outcome.failing else "passed"
     lines = [
-        f"## Gate {state}: {WORDS[outcome.verdict]}",
+        f"{TITLE}{state}: {WORDS[outcome.verdict]}",
         "",
         f"{_code(outcome.run)} against {_code(outcome.baseline)}, "
         f"alpha {outcome.alpha:g} over all figures"

@@ -103,7 +103,7 @@ def _evidence(
 
 
 def _made(facts: dict[str, Any], scores: dict[str, Any]) -> Made:
-    signature = next((parts_of(one["signature"]) for one in scores.values()), {})
+    signature = next((parts_of(one.get("signature", "")) for one in scores.values()), {})
     model, _, weights = signature.get("model", UNKNOWN).rpartition("@")
     return Made(
         model=model or UNKNOWN,

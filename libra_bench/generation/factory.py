@@ -87,13 +87,13 @@ class SystemSettings:
         How to decode, on which device, how many at a time and where images lie may be told to
         any system, so that one command line serves a whole table; who decodes nothing says so.
         """
-        parts = {
+        parts: dict[str, object] = {
             "--model-base": self.model_base,
             "--vision-tower": self.vision_tower,
             "--conv-mode": self.conv_mode,
             "--random-weights": self.random_weights or None,
         }
-        corpus = {"--corpus": self.corpus}
+        corpus: dict[str, object] = {"--corpus": self.corpus}
         if self.predictions is not None:
             who, kind, refused = str(self.predictions), "a file of texts", parts | corpus
         elif self.is_baseline:

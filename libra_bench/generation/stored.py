@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import explain, iter_jsonl, listing, parse_line, read_bytes
+from libra_bench.core.files import explain, iter_jsonl, lines_of, listing, parse_line, read_bytes
 from libra_bench.core.records import Prediction
 
 BEGINNING = b'{"question_id"'
@@ -58,7 +57,7 @@ def read_stored(path: Path) -> Stored:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     faults: list[str] = []
     first: dict[str, int] = {}
-    for number, value in iter_jsonl(path, io.StringIO(text, newline="\n")):
+    for number, value in iter_jsonl(path, lines_of(text)):
         try:
             one = Prediction.model_validate(value)
         except ValidationError as error:

@@ -47,15 +47,9 @@ class Bleu(Metric):
 
     def compute(self, predictions: Sequence[str], references: Sequence[str]) -> PerReport:
         tokenise = _tokeniser()
-        statistics = np.asarray(
-            [
-                ngram_statistics(
-                    tokenise(self._clean(prediction)), tokenise(self._clean(reference))
-                )
-                for prediction, reference in zip(predictions, references, strict=True)
-            ],
-            dtype=np.float64,
-        )
+        statistics = np.empty((len(predictions), len(self.statistics)))
+        for row, pair in enumerate(zip(predictions, references, strict=True)):
+            statistics[row] = ngram_statistics(*(tokenise(self._clean(text)) for text in pair))
         return PerReport(statistics, self.finalise(statistics))
 
     def finalise(self, sums: Floats) -> dict[str, Floats]:

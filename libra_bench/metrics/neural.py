@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from libra_bench.core.errors import InputError, cause_of
+from libra_bench.core.errors import InputError, cause_of_loading
 from libra_bench.metrics.resources import WEIGHT_FILES, json_object
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_state(path: Path, content: BinaryIO | None = None) -> Any:
     try:
         return torch.load(content or path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = cause_of(error).partition(". ")[0]
+        reason = cause_of_loading(error).partition(". ")[0]
         raise InputError(f"{path}: cannot be read as weights ({reason})") from error
 
 

@@ -41,10 +41,10 @@ class TemporalF1(Metric):
         return {"words": "libra", "empty": "1", "agg": "mean", "clean": self._cleaning}
 
     def compute(self, predictions: Sequence[str], references: Sequence[str]) -> PerReport:
-        said = [keywords(self._clean(text)) for text in predictions]
-        true = [keywords(self._clean(text)) for text in references]
-        values = 100 * np.array([set_f1(*sets) for sets in zip(said, true, strict=True)])
-        change = np.array([bool(words) for words in true])
+        values, change = np.empty(len(predictions)), np.empty(len(predictions), dtype=np.bool_)
+        for row, pair in enumerate(zip(predictions, references, strict=True)):
+            said, true = (keywords(self._clean(text)) for text in pair)
+            values[row], change[row] = 100 * set_f1(said, true), bool(true)
         return PerReport(
             np.column_stack(
                 [values, np.ones(len(values)), np.where(change, values, 0.0), change.astype(float)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import tempfile
 import warnings
@@ -89,11 +90,13 @@ def wordnet() -> CachedWordNet:
 
 
 def _is_copy(own: Path) -> bool:
-    """Whether a copy has all files of Debian's, as long as they are there."""
-    return (own / "lexnames").is_file() and all(
-        (own / name).is_file() and (own / name).stat().st_size == (DEBIAN / name).stat().st_size
-        for name in FILES
-    )
+    """Whether a copy has all files of Debian's, byte for byte."""
+    try:
+        return (own / "lexnames").read_bytes() == lexnames().encode() and all(
+            filecmp.cmp(own / name, DEBIAN / name, shallow=False) for name in FILES
+        )
+    except OSError:
+        return False
 
 
 def _debian_complete() -> bool:

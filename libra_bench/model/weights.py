@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from libra_bench.core.errors import InputError
+from libra_bench.core.errors import InputError, cause_of_loading
 from libra_bench.core.files import listing, read_json
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -35,7 +35,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except Exception as error:  # noqa: BLE001  # a damaged file can raise anything in torch.load
-        raise InputError(f"{path}: broken or cut off ({one_line(error)})") from None
+        raise InputError(f"{path}: broken or cut off ({cause_of_loading(error)})") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
     if not isinstance(loaded, dict):

@@ -171,7 +171,7 @@ def read_run(path: Path) -> Run:
         "summary": lambda: read_summary(folder),
         "examples": folder.examples,
         "predictions": folder.predictions,
-        "scores": lambda: _read_scores(folder.scores_file),
+        "scores": lambda: _read_scores(folder),
     }
     for name, read in readers.items():
         try:
@@ -203,7 +203,9 @@ def read_run(path: Path) -> Run:
     )
 
 
-def _read_scores(path: Path) -> pd.DataFrame:
+def _read_scores(folder: RunFolder) -> pd.DataFrame:
+    path = folder.scores_file
+    folder.require_unchanged(path)
     frame: pd.DataFrame = read_parquet(path).to_pandas(use_threads=False)
     if "question_id" not in frame:
         raise InputError(f"{path}: has no column 'question_id'")

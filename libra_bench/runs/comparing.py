@@ -90,6 +90,8 @@ def read_scores(place: Path) -> pd.DataFrame:
     file = RunFolder.open(place).scores_file if place.is_dir() else place
     if not file.is_file():
         raise InputError(f"{file}: no scores there; the run has not been scored")
+    if place.is_dir():
+        RunFolder.open(place).require_unchanged(file)
     frame: pd.DataFrame = read_parquet(file).to_pandas(use_threads=False)
     if "profile" not in frame.columns or frame.empty:
         raise InputError(f"{file}: no scores of libra_bench in it")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import (
     dump_record,
+    listing,
     read_json,
     read_records,
     sha256_of,
@@ -29,6 +30,7 @@ from libra_bench.core.outputs import (
 from libra_bench.core.records import Example, Prediction
 from libra_bench.core.special import kind_of
 from libra_bench.runs import environment
+from libra_bench.runs.shape import faults_of_summary
 
 FORMAT = 1
 Status = Literal["started", "finished", "failed", "cancelled"]
@@ -153,7 +155,8 @@ class RunFolder:
         manifest, start = folder.manifest(), _start(arguments)
         # What was said of the first start alone counts for the folder no more; `starts` keeps it.
         first = {name: manifest.get(name) for name in start}
-        starts = manifest.get("starts") or [{"time": manifest.get("created"), **first}]
+        known = manifest.get("starts")
+        starts = known if isinstance(known, list) else [{"time": manifest.get("created"), **first}]
         again = {"status": "started", "error": None, "updated": _now(), **start}
         again["starts"] = [*starts, {"time": again["updated"], **start}]
         folder.write_manifest({**manifest, **again})
@@ -248,10 +251,37 @@ class RunFolder:
         """
         if not self.summary_file.is_file():
             raise InputError(f"{self.path}: no summary.json in it; the run has not been scored")
+        self.require_unchanged(self.summary_file)
         value = read_json(self.summary_file)
         if not isinstance(value, dict):
             raise InputError(f"{self.summary_file}: a JSON object was expected")
+        if faults := faults_of_summary(value):
+            raise InputError(f"{self.summary_file}: no summary of a run ({listing(faults)})")
         return value
+
+    def require_unchanged(self, file: Path) -> None:
+        """Refuse a file of scores that is not the one that the run was finished with.
+
+        Raises:
+            InputError: as it says; runs of versions that kept no hash are taken as they are.
+        """
+        known = self.manifest()["hashes"].get(file.name)
+        if isinstance(known, str) and sha256_of(_file(file)) != known:
+            raise InputError(
+                f"{file}: was changed after the run was scored; "
+                f"`libra-bench score --run {self.path}` makes it again"
+            )
+
+    def finish(self) -> None:
+        """Say that all is there, and which scores belong to it."""
+        files = (self.summary_file, self.scores_file)
+        hashes = {file.name: sha256_of(file) for file in files}
+        self.update(status="finished", error=None, hashes=hashes)
+
+    def rescored(self, **changes: Any) -> None:
+        """Say that scoring begins: what is there may belong to another one until it ends."""
+        hashes = {file.name: None for file in (self.summary_file, self.scores_file)}
+        self.update(status="started", error=None, hashes=hashes, **changes)
 
 
 def _file(path: Path) -> Path:

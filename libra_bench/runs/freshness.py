@@ -52,10 +52,11 @@ def require_fresh(
             and scores of two scorings.
     """
     known = summary.get("hashes")
-    if not isinstance(known, dict) or "prediction_hash" not in frame.columns:
+    kept = {"prediction_hash", "reference_hash"} <= set(frame.columns)
+    if known is None and not kept:
         return
     again = f"`libra-bench score --run {folder.path}` scores them again"
-    if known != hashes_of(frame):
+    if not kept or known != hashes_of(frame):
         raise InputError(
             f"{folder.path}: {folder.summary_file.name} and {folder.scores_file.name} are of "
             f"different scorings; {again}"

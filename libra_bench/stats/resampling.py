@@ -13,8 +13,8 @@ Finalise = Callable[[Floats], dict[str, Floats]]
 
 CHUNK = 512
 """Trials at a time, at most."""
-CELLS = 1 << 21
-"""Resampling counts at a time; bounds their memory (16 MiB an array) however many clusters."""
+CELLS = 1 << 19
+"""Resampling counts at a time; bounds their memory (4 MiB an array) however many clusters."""
 
 
 def counts_by_trial(count: int, trials: int, seed: int) -> Iterator[Floats]:

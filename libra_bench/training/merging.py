@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from libra_bench.core.files import read_json, write_json
@@ -40,10 +41,14 @@ def merge(
         InputError: the parts do not belong together, or `output` holds something.
     """
     inputs = (model, model_base, vision_tower)
-    if is_unfinished(output, _SAYS, FILES):
-        check_folder(output, inputs=inputs)
-    else:
-        require_empty(output, inputs=inputs)
+
+    def check() -> None:
+        if is_unfinished(output, _SAYS, FILES):
+            check_folder(output, inputs=inputs)
+        else:
+            require_empty(output, inputs=inputs)
+
+    check()
     folder, tower = find_parts(model, model_base, vision_tower)
     loaded = load_model(
         model,
@@ -54,7 +59,10 @@ def merge(
         training=True,  # The whole vocabulary, as config.json has it.
     )
     output.mkdir(parents=True, exist_ok=True)
-    with sole_writer(output), whole_or_again(output, _SAYS):
+    with ExitStack() as stack:
+        stack.enter_context(sole_writer(output))
+        check()  # Another process may have come and gone since.
+        stack.enter_context(whole_or_again(output, _SAYS))
         clear_leftovers(output)
         save_model(loaded.model, output / WEIGHTS)
         copy_tokenizer(model_base, output)

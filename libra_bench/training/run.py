@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -97,11 +98,13 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
     if not arguments.should_save:
         say = _silent  # One process speaks for all.
     inputs = (_folder(settings.model), settings.model_base, settings.vision_tower)
-    check_output(
+    look = partial(
+        check_output,
         settings.output,
         resume=settings.resume,
         inputs=(*inputs, settings.image_root, settings.data.parent),
     )
+    look()
     # Whatever the files can tell is told before any weights are loaded.
     conversations = _conversations(settings, settings.data)
     held_out = None
@@ -131,6 +134,7 @@ def train(settings: TrainingSettings, say: Callable[[str], None] = lambda line: 
             with writing(settings.output):
                 settings.output.mkdir(parents=True, exist_ok=True)
             stack.enter_context(sole_writer(settings.output))
+            look()  # Another process may have come and gone since.
         require_same(settings.output, record)
         last = _resume_from(settings, arguments)
         trainer = LibraTrainer(module, arguments, data, validation, origin, validate)

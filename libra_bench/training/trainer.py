@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainerState
 from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_utils import rotate_checkpoints
 
 from libra_bench.core.errors import InputError, RunError
 from libra_bench.training.checkpoints import (
@@ -66,6 +67,9 @@ class LibraTrainer(Trainer):
         if arguments.as_published:
             # Each batch of an accumulated step counts the same, however many tokens it learns.
             self.model_accepts_loss_kwargs = False
+        # Hugging Face's trainer would delete the old checkpoints before the new one is marked
+        # whole, and the last one behind the end of the run, where another is the best.
+        self._kept, arguments.save_total_limit = arguments.save_total_limit, None
         self._module, self._origin, self._validate = module, origin, validate
         self._output = Path(str(arguments.output_dir))
         self._throughput = Throughput(module)
@@ -174,8 +178,14 @@ class LibraTrainer(Trainer):
             raise RunError(
                 f"{folder} cannot be written ({reason}). {self._last_whole()}"
             ) from error
+        self.accelerator.wait_for_everyone()  # Each process writes a part of it.
         if self.args.should_save and folder.is_dir():
             mark_whole(folder)
+            rotate_checkpoints(
+                output_dir=str(self._output),
+                save_total_limit=self._kept,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+            )
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self.is_fsdp_enabled or self.is_deepspeed_enabled:
@@ -194,7 +204,9 @@ class LibraTrainer(Trainer):
         best = self.state.best_model_checkpoint
         if best is None:
             raise InputError("no checkpoint was evaluated, so none is the best")
-        self._load_from_checkpoint(best)
+        # The folder may have been moved since.
+        self.state.best_model_checkpoint = str(self._output / Path(best).name)
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
 
     def _last_whole(self) -> str:
         whole = whole_checkpoints(self._output)

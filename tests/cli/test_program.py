@@ -345,3 +345,28 @@ def test_report_again(finished: Path) -> None:
     assert (finished / "report.tex").is_file()
     (finished / "report.tex").unlink()
     assert program("report", "--run", finished, "--format", "pdf").returncode == EXIT["input"]
+
+
+def test_scoring_words_imports_no_torch(tmp_path: Path) -> None:
+    """Torch is several times the rest of what scoring many reports needs."""
+    rows = [
+        {"question_id": str(n), "text": "No effusion.", "reference": "Small effusion."}
+        for n in range(3)
+    ]
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code = (
+        "import sys\nfrom libra_bench.cli import main\ntry: main()\nfinally: "
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)), file=sys.stderr)"
+    )
+    for given in (
+        ("--metrics", "bleu,meteor,rouge_l,temporal_f1", "--allow-unscored"),
+        ("--profile", "coco", "--metrics", "bleu,rouge_l,cider", "--allow-unscored"),
+        ("--profile", "rexrank", "--metrics", "bleu", "--per-report", tmp_path / "s.parquet"),
+    ):
+        command = [sys.executable, "-c", code, "score", "--predictions", path, *given]
+        answer = subprocess.run(
+            [str(one) for one in command], capture_output=True, text=True, check=False
+        )
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stderr.endswith("\n[]\n"), answer.stderr

@@ -1,6 +1,7 @@
 """Local copies of Hugging Face sets: texts read without images, images unpacked when asked for."""
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from libra_bench.core.errors import InputError
-from libra_bench.core.files import cache_dir
+from libra_bench.core import cache
+from libra_bench.core.cache import cache_dir
+from libra_bench.core.errors import InputError, Notice, OutputError
+from libra_bench.data import packed
 from libra_bench.data.corpora import load
 from libra_bench.data.images import load_image, resolve_image
 from libra_bench.data.prompts import QUESTION
@@ -120,11 +123,11 @@ def test_prior_images_and_a_folder_for_each_section(tmp_path: Path) -> None:
 
 
 def test_images_are_unpacked_a_row_group_at_a_time(rrg24: Path) -> None:
-    before = set(cache_dir("packed").rglob("*-*"))
+    before = set(cache_dir("packed").rglob("[0-9]-[0-9]"))
     cohort = load(f"parquet:{rrg24}", split="train")
-    assert set(cache_dir("packed").rglob("*-*")) == before, "loading unpacks nothing"
+    assert set(cache_dir("packed").rglob("[0-9]-[0-9]")) == before, "loading unpacks nothing"
     grey(cohort.image_root, cohort.examples[0].image[0])
-    new = {path.name for path in set(cache_dir("packed").rglob("*-*")) - before}
+    new = {path.name for path in set(cache_dir("packed").rglob("[0-9]-[0-9]")) - before}
     assert new == {"0-0", "0-1", "1-0"}
     root = cohort.image_root
     for row, message in (("9-0", "row 9 of 4"), ("0-7", "no image 7")):
@@ -132,6 +135,50 @@ def test_images_are_unpacked_a_row_group_at_a_time(rrg24: Path) -> None:
             resolve_image(root, f"data/train-00000-of-00001.parquet/images/{row}")
     with pytest.raises(InputError, match="no column pictures"):
         resolve_image(root, "data/train-00000-of-00001.parquet/pictures/0-0")
+
+
+@pytest.mark.parametrize("damage", ["cut", "another's", "another's with its sum", "no sum"])
+def test_a_damaged_image_of_the_cache_is_unpacked_again(
+    rrg24: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """An image that stands under another's name would be read without an error."""
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
+    root, folder = rrg24, "data/train-00000-of-00001.parquet/images"
+    first, second = (resolve_image(root, f"{folder}/{name}") for name in ("0-0", "1-0"))
+    before = first.read_bytes()
+    assert before != second.read_bytes()
+    sums = [one.with_name(f"{one.name}.sha256") for one in (first, second)]
+    if damage == "cut":
+        first.write_bytes(before[:-9])
+    elif damage == "no sum":
+        sums[0].unlink()
+    else:
+        first.write_bytes(second.read_bytes())
+        if damage != "another's":
+            sums[0].write_bytes(sums[1].read_bytes())
+    with pytest.warns(Notice, match="0-0: the cache is damaged and is made again"):
+        assert resolve_image(root, f"{folder}/0-0").read_bytes() == before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert resolve_image(root, f"{folder}/0-0").read_bytes() == before
+
+
+def test_a_full_cache_costs_no_image(
+    rrg24: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "full"))
+    monkeypatch.setattr(cache.tempfile, "mkdtemp", lambda prefix: str(tmp_path / prefix))
+
+    def write(path: Path, content: bytes) -> None:
+        if path.is_relative_to(tmp_path / "full"):
+            raise OutputError(f"{path}: cannot be written (No space left on device)")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    monkeypatch.setattr(packed, "write_atomic", write)
+    with pytest.warns(Notice, match="cannot be used .*No space left"):
+        found = resolve_image(rrg24, "data/train-00000-of-00001.parquet/images/0-0")
+    assert found.is_file() and not found.is_relative_to(tmp_path / "full")
 
 
 def test_sets_of_another_form_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from libra_bench.core.errors import InputError, MissingResourceError
-from libra_bench.core.files import read_records
+from libra_bench.core.files import read_records, sha256_of
 from libra_bench.core.records import Example
 from libra_bench.data import checksums
 from libra_bench.data.corpora import load, synthetic
@@ -199,7 +199,7 @@ def test_reports_elsewhere_and_packed(own: Path, tmp_path: Path) -> None:
         prepare(own, tmp_path / "none", Choice(), reports=tmp_path / "absent.zip")
 
 
-def test_checksums(own: Path, tmp_path: Path) -> None:
+def test_checksums(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingResourceError, match=r"SHA256SUMS\.txt"):
         checksums.check(own)
     files = [file for file in sorted(own.rglob("*")) if file.is_file()][:40]
@@ -211,9 +211,24 @@ def test_checksums(own: Path, tmp_path: Path) -> None:
     (own / "SHA256SUMS.txt").write_text("".join(lines))
     log = tmp_path / "log"
     assert checksums.check(own, log) == (40, 1)
-    # What the log knows is not read again; what it does not know is.
-    files[0].write_bytes(b"changed")
+    # What the log knows is not read again, as long as log and file stay as they were.
+    read: list[Path] = []
+    known = log.read_text().splitlines()
+    log.write_bytes(b"\xff cut" + "\n".join(known[1:]).encode())
+    assert checksums.check(own, log) == (40, 1), "a damaged log is no log"
+    log.write_text("\n".join([f"x{known[0]}", *known[1:]]))
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr(checksums, "sha256_of", counted)
     assert checksums.check(own, log) == (40, 1)
+    assert len(read) == 1
+    assert checksums.check(own, tmp_path) == (40, 1), "a log that cannot be written is done without"
+    files[0].write_bytes(b"changed")
+    with pytest.raises(InputError, match="row 1: another checksum"):
+        checksums.check(own, log)
     files[1].write_bytes(b"changed as well")
     (own / "SHA256SUMS.txt").write_text("".join([*lines, "nonsense\n", "a" * 64 + "  ../x\n"]))
     with pytest.raises(InputError) as caught:

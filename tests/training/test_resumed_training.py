@@ -9,6 +9,7 @@ import pytest
 from corpus import TINY, row, run, write
 
 from libra_bench.core.errors import InputError
+from libra_bench.training import trainer
 from libra_bench.training.checkpoints import WHOLE, cut_off_checkpoints, whole_checkpoints
 from libra_bench.training.stages import training_arguments
 
@@ -105,3 +106,55 @@ def test_a_checkpoint_that_was_deleted_in_part_is_not_whole(finished: Path, tmp_
     assert (last / WHOLE).read_text()
     (last / "optimizer.pt").unlink()
     assert whole_checkpoints(output) == [first] and cut_off_checkpoints(output) == [last]
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+def test_a_kill_while_old_checkpoints_are_deleted_loses_no_step(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one is whole before the old one loses a file: there is one to go on from."""
+    given = (*GIVEN, "--save_total_limit", "1")
+    output = tmp_path / "out"
+
+    def half(**asked: Any) -> None:
+        old = output / "checkpoint-2"
+        if asked["save_total_limit"] == 1 and (output / "checkpoint-4").exists():
+            (old / "optimizer.pt").unlink()
+            raise Killed
+
+    with monkeypatch.context() as broken:
+        broken.setattr(trainer, "rotate_checkpoints", half)
+        with pytest.raises(Killed):
+            run(data, output, *given)
+    assert [one.name for one in whole_checkpoints(output)] == ["checkpoint-4"]
+    done = run(data, output, *given, resume=True)
+    whole = run(data, copied(finished, tmp_path / "copy"), *GIVEN, resume=True)
+    assert done.steps == 4 and done.losses == whole.losses
+    assert [one.name for one in output.glob("checkpoint-*")] == ["checkpoint-4"]
+    assert (output / "mm_projector.bin").read_bytes() == (
+        finished / "mm_projector.bin"
+    ).read_bytes()
+
+
+def test_a_finished_run_whose_best_checkpoint_is_an_early_one_is_finished(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last checkpoint stays beside the best one; without it the run would train again."""
+
+    def worse(self: trainer.LibraTrainer, *given: Any, **named: Any) -> dict[str, float]:
+        return {"eval_loss": float(self.state.global_step)}
+
+    monkeypatch.setattr(trainer.LibraTrainer, "evaluate", worse)
+    given = (*GIVEN, "--save_total_limit", "1")
+    first = run(data, tmp_path / "first", *given, validation_data=data)
+    assert first.best and first.best.endswith("checkpoint-2")
+    best = (tmp_path / "first" / "mm_projector.bin").read_bytes()
+    moved = (tmp_path / "first").rename(tmp_path / "moved")
+    assert [one.name for one in whole_checkpoints(moved)] == ["checkpoint-2", "checkpoint-4"]
+    (moved / "mm_projector.bin").unlink()
+    again = run(data, moved, *given, validation_data=data, resume=True)
+    assert again.steps == 4 and again.losses == first.losses
+    assert (moved / "mm_projector.bin").read_bytes() == best

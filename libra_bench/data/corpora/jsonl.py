@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import io
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from libra_bench.core.fields import reference_of
 from libra_bench.core.files import (
     explain,
     lines_expected,
+    lines_of,
     listing,
     parse_json,
     read_bytes,
@@ -93,7 +93,7 @@ def _evaluation(file: Path, content: bytes, notes: list[str]) -> list[Example]:
         return {**fields, "image": images[:MOST_IMAGES]}
 
     with lines_expected(file, text):
-        examples = read_records(file, Example, adapt, io.StringIO(text))
+        examples = read_records(file, Example, adapt, lines_of(text))
     notes += _more_than_two(several)
     return examples
 

@@ -7,6 +7,7 @@ import io
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -70,8 +71,7 @@ def synthesize(
     Raises:
         InputError: the folder holds something, or there are no patients to write.
     """
-    if not is_unfinished(output, _SAYS, (FILES, *TABLES)):
-        require_empty(output)
+    _check(output)
     if not 4 <= patients <= MOST_PATIENTS:
         raise InputError(
             f"--patients: at least 4, so that every split has one, at most {MOST_PATIENTS:,}"
@@ -80,9 +80,17 @@ def synthesize(
         raise InputError(f"--seed {seed}: must not be negative")
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
-        with sole_writer(output), whole_or_again(output, _SAYS):
+        with ExitStack() as stack:
+            stack.enter_context(sole_writer(output))
+            _check(output)  # Another process may have come and gone since.
+            stack.enter_context(whole_or_again(output, _SAYS))
             _clear(output)
             _write(output, patients, seed, on_patient, workers)
+
+
+def _check(output: Path) -> None:
+    if not is_unfinished(output, _SAYS, (FILES, *TABLES)):
+        require_empty(output)
 
 
 def _clear(output: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from libra_bench.core.fields import (
 from libra_bench.core.files import (
     iter_jsonl,
     lines_expected,
+    lines_of,
     listing,
     parse_json,
     parse_line,
@@ -77,9 +77,8 @@ def read_rows(path: Path, role: str, columns: Mapping[str, str] | None = None) -
     Raises:
         InputError: the file cannot be read, or holds no rows.
     """
-    content = read_bytes(path) if path.is_file() else _piped(path)
-    rows = Rows(path, sha256=hashlib.sha256(content).hexdigest())
-    _fill(rows, content, role)
+    rows = Rows(path)
+    _fill(rows, role)
     if not rows.rows:
         raise InputError(f"{path}: no records in it")
     _in_our_letters(rows)
@@ -97,7 +96,9 @@ def _piped(path: Path) -> bytes:
     return sys.stdin.buffer.read() if str(path) == STDIN else read_bytes(path)
 
 
-def _fill(rows: Rows, content: bytes, role: str) -> None:
+def _fill(rows: Rows, role: str) -> None:
+    content = read_bytes(rows.path) if rows.path.is_file() else _piped(rows.path)
+    rows.sha256 = hashlib.sha256(content).hexdigest()
     suffix = rows.path.suffix.lower()
     if suffix == ".parquet" or content.startswith(PARQUET):
         rows.extend(parquet_rows(rows.path, content))
@@ -111,6 +112,7 @@ def _fill(rows: Rows, content: bytes, role: str) -> None:
         raise InputError(f"{rows.path}: not UTF-8 text (byte {error.start})") from None
     start = text.lstrip()[:1]
     if suffix in (".jsonl", ".ndjson"):
+        del content  # Of many reports, one form at a time.
         _lines_of_json(rows, text)
     elif suffix == ".txt":
         _lines(rows, text, role)
@@ -127,7 +129,7 @@ def _fill(rows: Rows, content: bytes, role: str) -> None:
 
 def _first_line_is_a_record(path: Path, text: str) -> bool:
     """Whether an object that begins a file is one line of JSONL rather than the whole of it."""
-    first = next(line for line in text.splitlines() if line.strip())
+    first = next(line for line in lines_of(text) if line.strip())
     try:
         value = parse_line(path, 1, first)
     except InputError:
@@ -176,7 +178,7 @@ def _delimiter(text: str) -> str | None:
 
 def _lines_of_json(rows: Rows, text: str) -> None:
     with lines_expected(rows.path, text):
-        for number, value in iter_jsonl(rows.path, io.StringIO(text)):
+        for number, value in iter_jsonl(rows.path, lines_of(text)):
             rows.add(f"line {number}", value)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Annotated
 
 import typer
 
 from libra_bench.cli import options
-from libra_bench.cli.console import print_json, say, show, table
+from libra_bench.cli.console import print_json, say, show
 
 MODEL_ROW = "{:<22}{:<9}{:>8}  {:<12}{}"
 """One model's line; every line fits into 80 columns."""
+METRIC_ROW = "{:<24}{:<9}{:<16}{}"
+"""One metric's line; its figures stand below it."""
 
 
 def models(json: options.Json = False) -> None:
@@ -52,17 +55,13 @@ def metrics(
     if json:
         print_json(rows)
         return
-    table(
-        ("profile", "metric", "figures", "better", "range", "needs"),
-        [
-            (
-                row["profile"],
-                row["name"],
-                ", ".join(row["outputs"]),
-                "higher" if row["higher_is_better"] else "lower",
-                row["range"],
-                ", ".join(row["requires"]) or "–",
-            )
-            for row in rows
-        ],
-    )
+    for name in dict.fromkeys(row["profile"] for row in rows):
+        show(METRIC_ROW.format(f"profile {name}", "better", "range", "needs"))
+        for row in rows:
+            if row["profile"] == name:
+                better = "higher" if row["higher_is_better"] else "lower"
+                needs = ", ".join(row["requires"]) or "–"
+                show(METRIC_ROW.format(f"  {row['name']}", better, row["range"], needs))
+                # Names are never cut: who reads them types them.
+                for line in textwrap.wrap(", ".join(row["outputs"]), 72):
+                    show(f"      {line}")

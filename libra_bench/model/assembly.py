@@ -119,7 +119,7 @@ def _put_together(
 
 def tower_width(tower: Path) -> int:
     """Width of the features of the tower in a folder."""
-    return int(_encoder_settings(tower).hidden_size)
+    return int(encoder_settings(tower).hidden_size)
 
 
 def with_random_weights(
@@ -132,7 +132,7 @@ def with_random_weights(
     """A model of the configured shape; the same weights on every machine of one kind."""
     from transformers import AutoModel, AutoModelForCausalLM
 
-    settings = _encoder_settings(tower)
+    settings = encoder_settings(tower)
     # The caller's own stream of random numbers goes on as if nothing had been drawn.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
         torch.manual_seed(0)
@@ -187,7 +187,7 @@ def _refuse_other_size(config: LibraConfig, state: dict[str, Tensor], folder: Pa
 def _encoder(tower: Path, inside: dict[str, Tensor], weights: str | None = None) -> nn.Module:
     from transformers import MODEL_MAPPING
 
-    settings = _encoder_settings(tower)
+    settings = encoder_settings(tower)
     if type(settings) not in MODEL_MAPPING:
         raise InputError(f"{tower}: {settings.model_type!r} is not a vision encoder")
     if open_clip.is_open_clip(tower):
@@ -200,7 +200,12 @@ def _encoder(tower: Path, inside: dict[str, Tensor], weights: str | None = None)
     )
 
 
-def _encoder_settings(tower: Path) -> PretrainedConfig:
+def encoder_settings(tower: Path) -> PretrainedConfig:
+    """The configuration of a tower's encoder; no weights are read.
+
+    Raises:
+        InputError: it is not one of a vision encoder.
+    """
     from transformers import CONFIG_MAPPING, AutoConfig
 
     if open_clip.is_open_clip(tower):

@@ -59,6 +59,12 @@ def libra_table() -> PublishedTable:
     return PublishedTable.model_validate(_data("libra_mimic_cxr_findings.json"))
 
 
+def row_of(repository: str) -> PublishedRow | None:
+    """The published figures of a model, by its repository's name; None where there are none."""
+    name = repository.partition("@")[0].rpartition("/")[2].lower()
+    return next((row for row in libra_table().rows if row.model.lower() == name), None)
+
+
 @cache
 def rexrank_note() -> str:
     """Why figures of the ReXrank leaderboard are never shown beside others."""

@@ -335,6 +335,11 @@ def test_lists_and_doctor() -> None:
     findings = {row["what"]: row for row in json.loads(program("doctor", "--json").stdout)}
     assert findings["model libra-tiny"]["ok"]
     assert findings["GPU"]["ok"] or findings["GPU"]["mend"]
+    for command in ("doctor", "metrics", "models"):
+        shown = program(command).stdout.splitlines()
+        assert max(map(len, shown)) <= 80, command
+    # The subprocess has no terminal: 80 columns. No name is cut in two.
+    assert "temporal_f1_change" in program("metrics").stdout
 
 
 def test_report_again(finished: Path) -> None:

@@ -6,12 +6,11 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from libra_bench.core.errors import MissingResourceError
 from libra_bench.version import __version__
 
 OPTIONAL = {
@@ -26,17 +25,35 @@ OPTIONAL = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked for."""
+    """One thing looked for.
+
+    Attributes:
+        found: what is here, or everything that it lacks.
+        mend: what brings it; None where nothing is missing.
+        fetch: the name by which `libra-bench fetch` brings all of it; None where that cannot.
+    """
 
     what: str
     ok: bool
     found: str
     mend: str | None = None
+    fetch: str | None = None
 
 
 def examine() -> list[Finding]:
     """Packages, device, programs, corpora, models and metrics, in this order."""
     return [*_packages(), *_device(), *_java(), *_corpora(), *_models(), *_metrics()]
+
+
+def one_command(findings: Sequence[Finding]) -> str | None:
+    """The `fetch` command that brings everything metrics lack; None where they lack nothing.
+
+    Models are left out: they are large, and one is enough.
+    """
+    names = [
+        one.fetch for one in findings if one.fetch and not one.ok and one.what.startswith("metric ")
+    ]
+    return f"libra-bench fetch {' '.join(dict.fromkeys(names))}" if names else None
 
 
 def _packages() -> Iterator[Finding]:
@@ -103,7 +120,8 @@ def _models() -> Iterator[Finding]:
             f"model {entry.name}",
             not gaps,
             "; ".join(gap.what for gap in gaps) or str(zoo.is_present(entry)),
-            "; ".join(gap.mend for gap in gaps) or None,
+            "; ".join(dict.fromkeys(gap.mend for gap in gaps)) or None,
+            gaps[0].fetch if gaps else None,
         )
 
 
@@ -113,9 +131,8 @@ def _metrics() -> Iterator[Finding]:
     for profile in registry.PROFILES:
         for name in registry.names(profile):
             label = f"metric {name} ({profile})"
-            try:
-                registry.create(name, profile).check()
-            except MissingResourceError as gap:
-                yield Finding(label, False, gap.what, gap.mend)
-            else:
+            gap = registry.create(name, profile).gap()
+            if gap is None:
                 yield Finding(label, True, "ready")
+            else:
+                yield Finding(label, False, gap.what, gap.mend, gap.fetch)

@@ -107,7 +107,7 @@ def _show_card(shape: ModelShape) -> None:
     for part, count in card.parameters(shape).items():
         show(f"  {part:<50}{count / 1e6:>12,.1f} M")
     show(
-        f"\ntrained by stage (finetune: LoRA, rank {card.LORA_RANK}, on every linear but the head)"
+        f"\ntrained by stage (finetune: LoRA, rank {card.LORA_RANK}, all linears but the head)"
     )
     for stage, count in card.trained(shape).items():
         show(f"  {stage:<50}{count / 1e6:>12,.1f} M")

@@ -48,7 +48,7 @@ def test_equal_to_nltk(parity: Path) -> None:
     with pytest.warns(UserWarning, match="multilingual"):
         reader = WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
     _, tokenise = resources.word_tokeniser()
-    lines = (parity / "metrics" / "iu_valid.jsonl").read_text().splitlines()[:120]
+    lines = (parity / "metrics/iu_valid.jsonl").read_text().splitlines()[:120]
     rows = [json.loads(line) for line in lines]
     expected = [
         100

@@ -255,3 +255,9 @@ def test_no_images_at_all() -> None:
     lateral = frame_of(("1", "a", "LATERAL", 21000101, 1.0))
     assert with_paths(pair(lateral, views="frontal")).empty
     assert {one.studies for one in compare(frame_of())} == {0}
+
+
+def test_a_study_without_a_time_comes_before_midnight_of_the_next_day() -> None:
+    """Its day ends with it, so 00:00:00 of the day behind is later, whatever the studies' ids."""
+    frame = frame_of(("9", "a", "PA", 21000101, float("nan")), ("1", "b", "PA", 21000102, 0.0))
+    assert found(pair(frame, "study")) == {"a": "", "b": "a"}

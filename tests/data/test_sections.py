@@ -84,6 +84,12 @@ def test_special_studies_by_hand() -> None:
         ("FINDINGS AND IMPRESSION", "impression"),
         ("PORTABLE AP CHEST RADIOGRAPH", "findings"),
         ("NOTE", "note"),
+        # What a header contains is looked for in the published order.
+        ("COMPARISON OF THE HISTORY", "history"),
+        ("TECHNIQUE FOR THIS INDICATION", "indication"),
+        ("COMPARISON TECHNIQUE OF CHEST", "comparison"),
+        ("IMPRESSION OF THE PRIOR FINDINGS", "impression"),
+        ("FRONTAL UPRIGHT FILM", "findings"),
     ],
 )
 def test_headers(header: str, section: str) -> None:

@@ -79,6 +79,9 @@ def test_order_and_company_do_not_matter(archive: str, monkeypatch: pytest.Monke
         ("radgraph", "left-sided (mild)", "left-sided ( mild )"),
         ("radgraph-xl", "left-sided 2.5cm (mild).", "left - sided 2 . 5cm ( mild ) ."),
         ("radgraph-xl", "50%. 'a\\nb'", "50 % . ' a b '"),
+        ("radgraph-xl", "(50%), 5%, end.'", "( 50 % ), 5 % , end . '"),
+        ("radgraph-xl", "a (5%) b", "a ( 5 % ) b"),
+        ("radgraph-xl", "a\\fb\\u2122c", "a b c"),
     ],
 )
 def test_words(dataset: str, text: str, expected: str) -> None:

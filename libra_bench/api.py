@@ -201,7 +201,8 @@ def load_model(
     from libra_bench.generation.factory import SystemSettings, create_system
 
     settings = SystemSettings(
-        model=str(name),
+        # A folder stays one: as a text, `libra-tiny` would be the model of that name.
+        model=name if isinstance(name, str) else str(name.absolute()),
         protocol=protocol,
         overrides=decoding,
         engine=engine,

@@ -1,11 +1,13 @@
 """What every metric inherits: pairs in their places, halves of characters, means."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from libra_bench.metrics.base import MeanMetric, Output
+from libra_bench.metrics.resources import fingerprint
 
 
 class Length(MeanMetric):
@@ -65,3 +67,29 @@ def test_the_signature_holds_metric_version_settings_and_n() -> None:
     signature = Length().signature(3)
     for part in ("length", "1", "unit:characters", "n:3"):
         assert part in signature
+
+
+def test_no_setting_takes_a_name_that_stands_in_every_signature() -> None:
+    """`model` and `decoding` say what wrote the texts: a second one would hide the first."""
+
+    class Odd(Length):
+        def settings(self) -> dict[str, str]:
+            return {"decoding": "greedy", "unit": "characters"}
+
+    with pytest.raises(ValueError, match="length: decoding cannot name a setting"):
+        Odd().signature(3)
+
+
+def test_a_folders_fingerprint_is_of_what_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "vocab.txt").write_text("the")
+    before = fingerprint(tmp_path)
+    for name in ("README.md", "LICENSE.txt", ".gitattributes", "tf_model.h5", "picture.png"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "onnx").mkdir()
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "vocab.txt").write_text("a")
+    assert fingerprint(tmp_path) != before
+    (tmp_path / "vocab.txt").write_text("the")
+    (tmp_path / "merges.txt").write_text("t h")
+    assert fingerprint(tmp_path) != before

@@ -1,6 +1,7 @@
 """RadGraph's annotations and rewards against the published package, and by hand."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -56,6 +57,27 @@ def test_a_packed_archive_says_the_same(archive: str, tmp_path: Path) -> None:
     packed_one = Annotator(str(tmp_path / "packed.tar.gz"), encoder)
     packed_one.check()
     assert packed_one.read(texts) == Annotator(archive, encoder).read(texts)
+    # Nor does its signature, whatever folder lies inside and whatever lies beside the weights.
+    assert packed_one.fingerprint == Annotator(archive, encoder).fingerprint
+    with tarfile.open(tmp_path / "inside.tar.gz", "w:gz") as packed:
+        packed.add(archive, arcname="radgraph-xl")
+    inside = Annotator(str(tmp_path / "inside.tar.gz"), encoder)
+    assert inside.fingerprint == packed_one.fingerprint
+
+
+def test_what_decides_an_annotation_is_in_its_fingerprint(archive: str, tmp_path: Path) -> None:
+    encoder = str(Path(archive).parent / "bert")
+    copy = Path(shutil.copytree(archive, tmp_path / "copy", copy_function=shutil.copyfile))
+
+    def told() -> str:
+        return Annotator(str(copy), encoder).fingerprint
+
+    as_published = Annotator(archive, encoder).fingerprint
+    (copy / "README.md").write_text("About this model.")
+    assert told() == as_published
+    labels = copy / "vocabulary" / "radgraph-xl__relation_labels.txt"
+    labels.write_text("\n".join(labels.read_text().split("\n")[::-1]))
+    assert told() != as_published
 
 
 def test_a_report_longer_than_the_encoder_is_read_whole(archive: str) -> None:

@@ -187,3 +187,56 @@ def test_measured_rates_become_hours() -> None:
         Job("finetune", samples=2400, shape=LIBRA), record("training", TRAINING)
     ).scenarios
     assert (trained.hours, trained.basis) == (1.0, "measured")
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"),
+    [
+        # Another batch, numbers in another form, another GPU, another model, and what was measured
+        # beside other work are measurements of something else.
+        ({"side_by_side": 4}, {}),
+        ({"beams": 1}, {}),
+        ({"new_tokens": 64}, {}),
+        ({"engine": "reference"}, {}),
+        ({}, {"dtype": "float32"}),
+        ({}, {"gpu": "a100"}),
+        ({}, {"gpu": None}),
+        ({}, {"shape": asdict(named("libra-3b"))}),
+        ({}, {"seconds": [2.0, 3.2]}),
+        ({}, {"facts": {"load_average": 25.0, "cpus": 16}}),
+    ],
+)
+def test_a_record_of_other_work_measures_nothing_here(settings: dict, changes: dict) -> None:
+    other = record("generation", GENERATION | settings, **changes)
+    (found,) = made(Job("evaluate", samples=7200, shape=LIBRA), other).scenarios
+    assert found.basis == "projected"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"stage": "align"}, {"batch": 8}, {"micro_batch": 4}, {"recompute": False}]
+)
+def test_a_record_of_other_training_measures_nothing_here(settings: dict) -> None:
+    other = record("training", TRAINING | settings)
+    (found,) = made(Job("finetune", samples=2400, shape=LIBRA), other).scenarios
+    assert found.basis == "projected"
+
+
+def test_the_best_of_several_records_counts() -> None:
+    slow = record("generation", GENERATION, results={"reports_per_second": 1.0})
+    (found,) = made(
+        Job("evaluate", samples=7200, shape=LIBRA), slow, record("generation", GENERATION)
+    ).scenarios
+    assert (found.hours, found.how) == (1.0, "record 1.json")
+
+
+def test_what_disturbed_means() -> None:
+    """The slowest repetition more than 1.5 times the fastest, or more than 1.5 jobs a processor."""
+    for seconds, load, said in (
+        ([2.0, 3.0], 24.0, False),
+        ([2.0, 3.1], 1.0, True),
+        ([2.0, 2.0], 24.1, True),
+    ):
+        facts = {"load_average": load, "cpus": 16}
+        one = record("generation", GENERATION, seconds=seconds, facts=facts)
+        assert one.disturbed is said
+    assert not record("generation", GENERATION, facts={}).disturbed

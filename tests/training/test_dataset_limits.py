@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from corpus import row, write
+from corpus import row, run, write
 
 from libra_bench.core.errors import InputError
 from libra_bench.model.loading import LoadedModel, load_model
@@ -65,3 +65,10 @@ def test_images_are_padded_only_where_the_checkpoint_pads(
     plain = replace(loaded.config, pad=False)
     monkeypatch.setattr(loaded.model, "config", plain)
     assert column(dataset(loaded, data)) > 1e-2
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_none(data: Path, tmp_path: Path, limit: int) -> None:
+    """Read from the end, -1 would leave out the last conversation without a word."""
+    with pytest.raises(InputError, match=f"limit {limit}: at least 1"):
+        run(data, tmp_path / "out", limit=limit)

@@ -134,6 +134,30 @@ def test_rewards_by_hand() -> None:
     assert rewards.overlap(set(), set()) == (0, 0, 0)
 
 
+def test_figures_of_a_pair_by_hand(archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two entities that were said one is true, and all that is true was said: precision 1/2,
+    recall 1, F1 2/3. The relation of the reference's entity is missing: RG_ER shares nothing."""
+    said = note(("effusion", "O"), ("edema", "O"))
+    true = note(("Effusion", "O"))
+    related = note(("left", "A"), ("effusion", "O"), relations=((1, "at", 0),))
+    metric = RadGraph(archive)
+    pairs = {"one": (said, true), "two": (said, related)}
+    monkeypatch.setattr(
+        metric._annotator,
+        "read_both",
+        lambda texts, _: tuple([pairs[text][side] for text in texts] for side in (0, 1)),
+    )
+    found = metric.score(["one", "two"], ["one", "two"]).values
+    assert found["rg_e"] == pytest.approx([100 * 2 / 3, 50])
+    assert found["rg_e_precision"] == pytest.approx([50, 50])
+    assert found["rg_e_recall"] == pytest.approx([100, 50])
+    assert found["rg_er"] == pytest.approx([100 * 2 / 3, 0])
+    assert found["rg_bar_er_recall"] == pytest.approx([100, 0])
+    as_written = RadGraph(archive, lowercase="false")
+    monkeypatch.setattr(as_written._annotator, "read_both", metric._annotator.read_both)
+    assert as_written.score(["one"], ["one"]).values["rg_e"] == pytest.approx([0])
+
+
 def test_relations_to_what_is_no_entity_fall_away() -> None:
     found = annotate(["a", "b"], [Span(0, 0, "X")], [Relation((0, 0), (1, 1), "r")])
     assert found["entities"]["1"]["relations"] == []

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from libra_bench.core.errors import InputError
+from libra_bench.perf import cost_table
 from libra_bench.perf.hardware import Price
 from libra_bench.perf.plan import Job, Plan, plan
 from libra_bench.perf.projection import Utilisation, Workload
@@ -240,3 +241,38 @@ def test_what_disturbed_means() -> None:
         one = record("generation", GENERATION, seconds=seconds, facts=facts)
         assert one.disturbed is said
     assert not record("generation", GENERATION, facts={}).disturbed
+
+
+def test_the_table_of_costs_by_hand() -> None:
+    """2 reports a second: 500 s for 1,000, at half a dollar an hour 0.0694; 2,461 take 0.3418 h."""
+    known = {"one.json": record("generation", GENERATION), "two.json": record("training", TRAINING)}
+    options: dict[str, Any] = {"prices": PRICES, "records": known, "use": USE}
+    (row,) = cost_table.evaluation(["a6000"], LIBRA, [Workload()], **options)
+    values = {name: one.value for name, one in row.cells.items()}
+    assert values["reports_per_second"] == 2
+    assert values["test_hours"] == pytest.approx(2461 / 7200)
+    assert values["test_usd"] == pytest.approx(0.5 * 2461 / 7200)
+    assert values["usd_per_1000"] == pytest.approx(0.5 * 500 / 3600)
+    assert {one.basis for one in row.cells.values()} == {"measured"}
+    (row,) = cost_table.training(["a6000"], LIBRA, **options)
+    assert row.cells["finetune_samples_per_second"].value == 2
+    # (385 + 213) h at half a dollar.
+    assert (row.cells["usd"].value, row.cells["usd"].basis) == (299, "published")
+
+
+def test_a_projected_rate_is_of_samples() -> None:
+    """Stage 1 of the small shape: 16 samples a step, each with 96 + 128 positions and 4 of images.
+
+    A sample, FLOPs, 228 positions: images 82,368; connector 3 * 8,536 - 32; forward
+    3 * (2 * 228 * 576 + 48 * 228^2) + 2 * 228 * 160; back that and 3 * 48 * 228^2; again
+    3 * (2 * 228 * 576 + 48 * 228^2) - 3 * 2 * 228 * 96.
+    """
+    square = 48 * 228**2
+    forward = 3 * (2 * 228 * 576 + square) + 2 * 228 * 160
+    again = 3 * (2 * 228 * 576 + square) - 3 * 2 * 228 * 96
+    flops = 82_368 + 3 * 8_536 - 32 + 2 * forward + 3 * square + again
+    kept = 228 * (7 * 720 + 400)
+    seconds = flops / FLOPS + kept / BANDWIDTH + 28 * 744 / BANDWIDTH / 16
+    (row,) = cost_table.training(["a6000"], SMALL, prices=[], records={}, use=USE)
+    found = row.cells["align_samples_per_second"]
+    assert found.basis == "projected" and found.value == pytest.approx(1 / seconds, rel=1e-9)

@@ -181,10 +181,22 @@ def tried(area: str, count: int, seed: int) -> list[Mutant]:
 
 
 def report(found: list[Mutant], seed: int, folder: Path) -> None:
-    """Write the record, and add nothing of the reasons that people gave for survivors."""
+    """Put the areas that were tried into the folder's record, in the place of what it says of them.
+
+    `reason`, which people write beside a survivor, is kept where the same mutant survives again.
+    """
+    path = folder / "mutants.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    reasons = {one["diff"]: one["reason"] for one in known if "reason" in one}
+    areas = {one.area for one in found}
+    rows = [one for one in known if one["area"] not in areas]
+    for one in found:
+        row = {**asdict(one), "seed": seed}
+        if one.outcome == "survived" and one.diff in reasons:
+            row["reason"] = reasons[one.diff]
+        rows.append(row)
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"seed": seed, "mutants": [asdict(one) for one in found]}
-    (folder / "mutants.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from libra_bench.stats import resampling
-from libra_bench.stats.bootstrap import FEW, intervals, over_clusters, percentiles
+from libra_bench.stats.bootstrap import FEW, intervals, method, over_clusters, percentiles
 from libra_bench.stats.clusters import by_patient, cluster_sums
 from libra_bench.stats.resampling import replicates
 from libra_bench.stats.small import studentised
@@ -177,3 +177,8 @@ def test_an_id_of_a_report_never_meets_that_of_a_patient() -> None:
     known = found.of(np.array([True, False, False]))
     assert (known.count, known.unknown, known.unit) == (1, 0, "patients")
     assert found.of(np.array([False, False, True])).unit == "reports"
+
+
+def test_how_an_interval_is_made_changes_at_fifty_clusters() -> None:
+    kinds = ["none", "studentised bootstrap", "studentised bootstrap", "percentile bootstrap"]
+    assert [method(count) for count in (1, 2, 49, 50)] == kinds

@@ -86,3 +86,10 @@ def test_v0_by_hand() -> None:
     metric = RadCliQ({**parts([0.2], [0.4], [0.5]), "bleu": Fixed([0.9])})
     report = metric.score(["a"], ["a"])
     assert float(report.values["radcliq_v0"][0]) == pytest.approx(3.700285, abs=2e-6)
+
+
+def test_what_its_figures_can_be() -> None:
+    """Errors have no bounds and fewer are better; an inverse is positive and more is better."""
+    ranges = [(one.low, one.high, one.higher_is_better) for one in RadCliQ.outputs]
+    without = (-np.inf, np.inf, False)
+    assert ranges == [without, without, (0.0, np.inf, True)]

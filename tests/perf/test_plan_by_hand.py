@@ -276,3 +276,11 @@ def test_a_projected_rate_is_of_samples() -> None:
     (row,) = cost_table.training(["a6000"], SMALL, prices=[], records={}, use=USE)
     found = row.cells["align_samples_per_second"]
     assert found.basis == "projected" and found.value == pytest.approx(1 / seconds, rel=1e-9)
+
+
+def test_another_batch_takes_the_same_hours_a_sample() -> None:
+    """Libra's own data in batches of 32 or 8: the samples are the same, only Adam's steps differ."""
+    (half,) = made(Job("align", samples=None, shape=LIBRA, batch=8)).scenarios
+    (twice,) = made(Job("align", samples=None, shape=LIBRA, batch=32)).scenarios
+    assert 0.99 * 385 < twice.hours <= 385 <= half.hours < 1.01 * 385
+    assert twice.basis == half.basis == "projected"

@@ -11,6 +11,7 @@ from libra_bench.core.errors import InputError
 from libra_bench.core.records import Example, Prediction
 from libra_bench.runs.folder import RunFolder
 from libra_bench.runs.scoring import ScoringSettings, evaluate, match, resampling, score_run
+from libra_bench.runs.unscored import named_but_unscored
 
 EXAMPLES = [
     Example(question_id="a", text="?", reference="clear lungs", image=["1", "2"], subject_id="p"),
@@ -82,3 +83,9 @@ def test_resampling_in_words() -> None:
     drawn = {"unit": "patients", "count": 1200, "interval": "percentile bootstrap", "trials": 1000}
     assert resampling(drawn) == "percentile bootstrap over 1,200 patients, 1,000 trials"
     assert resampling({**drawn, "count": 1}) == "none, because all reports are of one patient"
+
+
+@pytest.mark.parametrize(("reports", "expected"), [(0, ["bleu"]), (1, [])])
+def test_a_metric_of_no_report_is_not_scored(reports: int, expected: list[str]) -> None:
+    figures = {"bleu1": {"metric": "bleu", "n": reports}}
+    assert named_but_unscored({"profile": "libra", "metrics": figures}, ["bleu"]) == expected

@@ -279,7 +279,7 @@ def test_a_projected_rate_is_of_samples() -> None:
 
 
 def test_another_batch_takes_the_same_hours_a_sample() -> None:
-    """Libra's own data in batches of 32 or 8: the samples are the same, only Adam's steps differ."""
+    """Libra's own data in batches of 32 or 8: the samples are the same, Adam's steps are not."""
     (half,) = made(Job("align", samples=None, shape=LIBRA, batch=8)).scenarios
     (twice,) = made(Job("align", samples=None, shape=LIBRA, batch=32)).scenarios
     assert 0.99 * 385 < twice.hours <= 385 <= half.hours < 1.01 * 385

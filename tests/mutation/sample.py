@@ -173,7 +173,7 @@ def tried(area: str, count: int, seed: int) -> list[Mutant]:
             outcome = str(getattr(result.test_outcome, "value", result.worker_outcome.value))
             line = mutation.start_pos[0]  # type: ignore[attr-defined]
             name = mutation.operator_name.removeprefix("core/")  # type: ignore[attr-defined]
-            diff = (result.diff or "").replace(str(work), "")
+            diff = (result.diff or "").replace(f"/{work}", "")
             found.append(Mutant(area, file, line, name, outcome, diff))
             print(f"{outcome:9} {file}:{line} {name}", flush=True)
         os.chdir(ROOT)

@@ -7,11 +7,12 @@ import pytest
 
 from libra_bench.core.errors import InputError
 from libra_bench.perf import cost_table
-from libra_bench.perf.hardware import Price
+from libra_bench.perf.hardware import Price, find_gpu
 from libra_bench.perf.plan import Job, Plan, plan
 from libra_bench.perf.projection import Utilisation, Workload
 from libra_bench.perf.record import Record
 from libra_bench.perf.shape import ModelShape, named
+from libra_bench.perf.timing import Repetitions
 
 LIBRA = named("libra-7b")
 # As in test_count_by_hand.
@@ -284,3 +285,13 @@ def test_another_batch_takes_the_same_hours_a_sample() -> None:
     (twice,) = made(Job("align", samples=None, shape=LIBRA, batch=32)).scenarios
     assert 0.99 * 385 < twice.hours <= 385 <= half.hours < 1.01 * 385
     assert twice.basis == half.basis == "projected"
+
+
+def test_a_tenth_of_the_memory_is_kept_back() -> None:
+    """48 GB hold 43.2 GB."""
+    gpu = find_gpu("a6000")
+    assert gpu.holds(43.2e9) and not gpu.holds(43.21e9)
+
+
+def test_the_time_of_several_repetitions_is_their_median() -> None:
+    assert Repetitions(seconds=[1.0, 2.0, 9.0]).median == 2

@@ -58,6 +58,9 @@ class Row:
     difference_high: float
     p: float
     n: int
+    """Reports behind `value` and its interval: those that this condition scored."""
+    n_paired: int
+    """Reports behind `difference`: those that this condition and the true prior scored."""
 
 
 def conditions(examples: Sequence[Example], seed: int = 0) -> dict[str, list[Example]]:
@@ -182,9 +185,11 @@ def _compare(
     rows = []
     for statistics, finalise in _measures(examples, answers, truths):
         for name, own in statistics.items():
+            # The condition's own score and interval cover what it scored; a difference needs both.
+            known = scored_rows(own)
             bounds = intervals(own, finalise, patients, trials=trials, seed=seed, level=0.95)
-            # The condition's own score covers all that it scored; a difference needs both.
-            alone = finalise(own[scored_rows(own)].sum(axis=0))
+            alone = finalise(own[known].sum(axis=0))
+            both = known & scored_rows(statistics[TRUE])
             against = differences(
                 own, statistics[TRUE], finalise, patients, trials=trials, seed=seed
             )
@@ -202,7 +207,8 @@ def _compare(
                         difference_low=np.nan if same else max(found.low, -RANGE[1]),
                         difference_high=np.nan if same else min(found.high, RANGE[1]),
                         p=np.nan if same else found.p,
-                        n=int(scored_rows(own).sum()),
+                        n=int(known.sum()),
+                        n_paired=int(both.sum()),
                     )
                 )
     return rows

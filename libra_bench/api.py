@@ -232,7 +232,8 @@ def load_model(
         if not isinstance(value, str):
             raise InputError(f"{option} {value!r:.80}: a name was expected")
     settings = SystemSettings(
-        model=str(name),
+        # A folder stays one: as a text, `libra-tiny` would be the model of that name.
+        model=name if isinstance(name, str) else str(name.absolute()),
         protocol=protocol,
         overrides=decoding,
         engine=engine,

@@ -21,6 +21,7 @@ from libra_bench.gate.settings import DEFAULT_TRIALS, THRESHOLDS, GateSettings
 from libra_bench.generation.factory import SystemSettings
 from libra_bench.metrics import registry
 from libra_bench.metrics.profiles import PROFILES
+from libra_bench.model import zoo
 from libra_bench.pipeline import Settings
 from libra_bench.runs.scoring import ScoringSettings
 
@@ -161,8 +162,9 @@ class Configuration:
         return None if name is None else self.place(name)
 
     def _model(self, name: str) -> str:
-        """A folder beside the file, or a name."""
-        return str(self.place(name)) if self.place(name).is_dir() else name
+        """A folder beside the file, or a name; a name stays one whatever lies beside it."""
+        beside = name not in zoo.ZOO and self.place(name).is_dir()
+        return str(self.place(name)) if beside else name
 
     def _spec(self, spec: str) -> str:
         """`KIND:PATH` with the path beside the file."""

@@ -194,6 +194,8 @@ def _accounted(folder: RunFolder) -> Iterator[None]:
 
 
 def _cohort(settings: Settings) -> Cohort:
+    if settings.limit is not None and settings.limit < 1:
+        raise InputError(f"limit {settings.limit}: at least 1 was expected")
     if not settings.data and settings.system.predictions is not None:
         cohort = cohort_of(
             settings.system.predictions, settings.references, settings.system.columns

@@ -106,9 +106,7 @@ def _show_card(shape: ModelShape) -> None:
     show("\nparameters, norms and biases left out")
     for part, count in card.parameters(shape).items():
         show(f"  {part:<50}{count / 1e6:>12,.1f} M")
-    show(
-        f"\ntrained by stage (finetune: LoRA, rank {card.LORA_RANK}, all linears but the head)"
-    )
+    show(f"\ntrained by stage (finetune: LoRA, rank {card.LORA_RANK}, all linears but the head)")
     for stage, count in card.trained(shape).items():
         show(f"  {stage:<50}{count / 1e6:>12,.1f} M")
     show(f"\nmemory on one GPU, estimated ({card.PROMPT} tokens asked, {card.NEW} answered)")

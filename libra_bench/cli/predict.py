@@ -37,7 +37,7 @@ def predict(
     for option, given in (("--image", image), ("--prior", prior)):
         if given is not None and not given.is_file():
             raise InputError(f"{option} {given}: no such file")
-    if not Path(model).is_dir() and zoo.find(model).kind == "baseline":
+    if zoo.folder_of(model) is None and zoo.find(model).kind == "baseline":
         raise InputError(
             f"--model {model}: a text-only baseline, which reads no image; "
             f"`libra-bench run --model {model}` evaluates it"

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from libra_bench.core.errors import InputError
-from libra_bench.core.files import write_atomic
+from libra_bench.core.files import listing, write_atomic
 from libra_bench.core.ids import as_id
 from libra_bench.core.names import unknown_name
 from libra_bench.data.priors import FRONTAL, POLICIES, Policy
+from libra_bench.data.tables import is_date, is_time
 
 __all__ = [
     "FILTERS",
@@ -75,8 +76,8 @@ def pair(
         the others.
 
     Raises:
-        InputError: an unknown policy, view or time of filtering; columns that are missing; a
-            date that is none.
+        InputError: an unknown policy, view or time of filtering; columns that are missing; an
+            image twice, a row without split, a date or a time that is none.
 
     Example:
         >>> frame = pd.DataFrame({"split": "train", "subject_id": "1", "study_id": ["a", "b"],
@@ -208,9 +209,45 @@ def _named_and_typed(frame: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"row {place} of the frame: no date YYYYMMDD ({frame['date'].iloc[place]})"
         )
+    _require_possible(frame.assign(**other), frame)
     if frame["view"].isna().any():
         other["view"] = frame["view"].fillna("")
     return frame.assign(**other)
+
+
+def _require_possible(typed: pd.DataFrame, given: pd.DataFrame) -> None:
+    """Refuse what no order can be made of: the rules would answer, and answer nonsense.
+
+    Args:
+        typed: the frame as the rules read it.
+        given: the same rows as they came.
+
+    Raises:
+        InputError: an image twice, a row without split, a day or a time that there is not; the
+            first row of each kind is named.
+    """
+    time = typed["time"]
+    checks = (
+        (typed["dicom_id"].duplicated(), "dicom_id", "an image for the second time"),
+        (given["split"].isna(), "split", "no split"),
+        (~is_date(typed["date"]), "date", "no date YYYYMMDD"),
+        (~is_time(time) & ~(time.isna() & _blank(given["time"])), "time", "no time HHMMSS"),
+    )
+    faults = [
+        f"row {place} of the frame: {label} ({given[name].iloc[place]})"
+        for wrong, name, label in checks
+        if wrong.any()
+        for place in (int(wrong.to_numpy().argmax()),)
+    ]
+    if faults:
+        raise InputError(listing(faults))
+
+
+def _blank(values: pd.Series) -> pd.Series:
+    """Where nothing was said: NaN, or text of white space."""
+    if pd.api.types.is_numeric_dtype(values):
+        return values.isna()
+    return values.isna() | (values.astype(str).str.strip() == "")
 
 
 def _ids_as_text(values: pd.Series) -> pd.Series:

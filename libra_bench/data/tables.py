@@ -161,10 +161,10 @@ def read_metadata(path: Path) -> pd.DataFrame:
     faults = _repeated(raw["dicom_id"])
     for name in ("subject_id", "study_id"):
         faults += _rows(raw[name].str.strip() == "", raw[name], f"no {name}")
-    faults += _rows(~_is_date(frame["date"]), raw["StudyDate"], "StudyDate is no YYYYMMDD")
+    faults += _rows(~is_date(frame["date"]), raw["StudyDate"], "StudyDate is no YYYYMMDD")
     faults += _torn(frame, "study_id", "subject_id", "study of two patients")
     untimed = raw["StudyTime"].str.strip() == ""
-    faults += _rows(~untimed & ~_is_time(frame["time"]), raw["StudyTime"], "StudyTime is no HHMMSS")
+    faults += _rows(~untimed & ~is_time(frame["time"]), raw["StudyTime"], "StudyTime is no HHMMSS")
     if faults:
         raise InputError(f"{path}: {listing(faults)}")
     frame["date"] = frame["date"].astype("int64")
@@ -271,7 +271,7 @@ def join(metadata: pd.DataFrame, splits: pd.DataFrame) -> tuple[pd.DataFrame, li
     return matched[[*metadata.columns, "split"]].astype({"date": "int64"}), lonely
 
 
-def _is_date(values: pd.Series) -> pd.Series:
+def is_date(values: pd.Series) -> pd.Series:
     """Whether numbers are YYYYMMDD with a month and a day that there is."""
     year, month, day = values // 10_000, values // 100 % 100, values % 100
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
@@ -285,7 +285,7 @@ def _is_date(values: pd.Series) -> pd.Series:
     )
 
 
-def _is_time(values: pd.Series) -> pd.Series:
+def is_time(values: pd.Series) -> pd.Series:
     """Whether numbers may be HHMMSS.fff; they only have to sort as time does."""
     return values.between(0, 240_000, inclusive="left")
 

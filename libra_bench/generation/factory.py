@@ -74,7 +74,8 @@ class SystemSettings:
         resolve_dtype(self.dtype, self.device)
         if plain:
             return
-        if self.vision_tower is None and self.model_base is None and not Path(self.model).is_dir():
+        named = zoo.folder_of(self.model) is None
+        if self.vision_tower is None and self.model_base is None and named:
             require(zoo.find(self.model))
         find_parts(self.model, self.model_base, self.vision_tower)
         with warnings.catch_warnings():
@@ -123,7 +124,7 @@ class SystemSettings:
     @property
     def is_baseline(self) -> bool:
         """Whether this names a text-only baseline, which has no weights and no device."""
-        return not Path(self.model).is_dir() and zoo.find(self.model).kind == "baseline"
+        return zoo.folder_of(self.model) is None and zoo.find(self.model).kind == "baseline"
 
     def decoding(self) -> Decoding:
         """The protocol with its overrides.
@@ -137,7 +138,7 @@ class SystemSettings:
         if self.protocol is None and self.overrides.get("num_beams") is not None:
             return replace(protocol("greedy", **self.overrides), name="custom")
         name = self.protocol or (
-            None if Path(self.model).is_dir() else zoo.find(self.model).protocol
+            zoo.find(self.model).protocol if zoo.folder_of(self.model) is None else None
         )
         return protocol(name or DEFAULT_PROTOCOL, **self.overrides)
 

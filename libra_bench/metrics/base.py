@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from libra_bench.core.errors import MissingResourceError
-from libra_bench.metrics.signatures import signature_from
+from libra_bench.metrics.signatures import RESERVED, signature_from
 from libra_bench.stats.clusters import Floats, scored_rows
 
 _HALVES = re.compile("[\ud800-\udfff]")
@@ -183,10 +183,15 @@ class Metric(ABC):
         return self.finalise(report.sums(weights))
 
     def signature(self, n: int) -> str:
-        """Everything that the figure depends on, in one line, after sacrebleu's manner."""
-        return signature_from(
-            {"metric": self.name, "version": self.version, **self.settings(), "n": n}
-        )
+        """Everything that the figure depends on, in one line, after sacrebleu's manner.
+
+        Raises:
+            ValueError: a setting has a name that stands in every signature.
+        """
+        settings = self.settings()
+        if taken := set(settings).intersection(RESERVED):
+            raise ValueError(f"{self.name}: {', '.join(sorted(taken))} cannot name a setting")
+        return signature_from({"metric": self.name, "version": self.version, **settings, "n": n})
 
 
 def _whole(text: str) -> str:

@@ -73,7 +73,7 @@ class Green(MeanMetric):
     def settings(self) -> Mapping[str, str]:
         return {
             "judge": self._judge.fingerprint,
-            "decoding": "greedy",
+            "judged": "greedy",
             "longest": str(LONGEST),
             "agg": "mean",
             "clean": self._cleaning,

@@ -31,6 +31,15 @@ TOKENIZER_FILES = (
 """One of these holds the words of a tokenizer."""
 
 
+_FOR_PEOPLE = ("readme", "license", "licence", "notice", "citation", "copying", "changelog")
+_NEVER_READ = frozenset(
+    (
+        *(".md", ".rst", ".html", ".pdf", ".png", ".jpg", ".jpeg", ".gif", ".svg"),
+        *(".h5", ".msgpack", ".ot", ".onnx", ".tflite", ".gguf"),
+    )
+)
+
+
 class DamagedModelError(MissingResourceError):
     """A metric's model is here and cannot be used: what it would score is no figure.
 
@@ -167,12 +176,24 @@ def model_file(option: str, name: str) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """12 hex digits over a file's bytes, or over names and bytes of a folder's own files."""
+    """12 hex digits over a file's bytes, or over names and bytes of a folder's own files.
+
+    What only people read, and weights of other frameworks, change no figure and count for nothing.
+    """
     if path.is_file():
         return _digest(path)[:12]
-    files = sorted(file for file in path.iterdir() if file.is_file() and file.name[0] != ".")
+    files = sorted(file for file in path.iterdir() if file.is_file() and _counts(file.name))
     listed = "".join(f"{file.name} {_digest(file)}\n" for file in files)
     return hashlib.sha256(listed.encode()).hexdigest()[:12]
+
+
+def _counts(name: str) -> bool:
+    """Whether a file of a model's folder may change what the model answers."""
+    return not (
+        name.startswith(".")
+        or name.lower().startswith(_FOR_PEOPLE)
+        or Path(name).suffix.lower() in _NEVER_READ
+    )
 
 
 def _digest(path: Path) -> str:

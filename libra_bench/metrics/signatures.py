@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 UNKNOWN = "unknown"
+RESERVED = ("metric", "version", "n", "resampled", "labels", "model", "decoding")
+"""Keys of every signature: the metric's own, and what is said of the texts behind it."""
 
 
 def signature_from(parts: Mapping[str, object]) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.errors import InputError, MissingResourceError, Notice
 from libra_bench.hub import lookup
 from libra_bench.model import open_clip, zoo
 from libra_bench.model.configuration import LibraConfig, read_config
@@ -87,9 +88,16 @@ def find_checkpoint(name: str | Path) -> tuple[Path, zoo.ZooEntry | None]:
         InputError: neither a folder nor a name, or the name of a text-only baseline.
         MissingResourceError: weights that are not on this machine.
     """
-    if Path(name).is_dir():
-        return Path(name), None
+    own = zoo.folder_of(name)
+    if own is not None:
+        return own, None
     entry = zoo.find(str(name))
+    if Path(name).is_dir():
+        warnings.warn(
+            f"{name} is the model of that name, not the folder ./{name}; ./{name} names the folder",
+            Notice,
+            stacklevel=2,
+        )
     if entry.kind == "baseline":
         raise InputError(f"{name} is a text-only baseline; it has no weights to load")
     folder = zoo.is_present(entry)

@@ -168,6 +168,16 @@ def _by_repository(name: str) -> ZooEntry | None:
     return None
 
 
+def folder_of(name: str | Path) -> Path | None:
+    """The folder that `name` means, or None where it is, or should be, the name of an entry.
+
+    A name stays a name whatever lies in the working directory; `./libra-tiny` is the folder.
+    """
+    if isinstance(name, str) and name in ZOO:
+        return None
+    return Path(name) if Path(name).is_dir() else None
+
+
 def published_as(folder_name: str) -> ZooEntry | None:
     """The entry whose repository is called so: a download keeps the name of what it is."""
     for entry in ZOO.values():

@@ -14,6 +14,7 @@ from libra_bench.perf.shape import ModelShape, named
 Basis = Literal["measured", "published", "projected"]
 MARKS = {"measured": "m", "published": "p", "projected": "≈"}
 KEY = "m measured · p published · ≈ projected"
+DTYPE = "bfloat16"
 BATCH = 16
 """Libra's own, in both stages."""
 
@@ -61,13 +62,19 @@ def measured(
     wanted: dict[str, object],
     result: str,
 ) -> Cell | None:
-    """The best rate among records of this GPU, shape and work."""
+    """The best rate among records of this GPU, shape and work.
+
+    Projections and prices are of bfloat16, so a record of another type is of other work; one that
+    was disturbed says nothing.
+    """
     fitting = [
         (one.results[result] or 0.0, name)
         for name, one in records.items()
         if one.kind == kind
         and one.gpu == gpu.id
         and one.model_shape == shape
+        and one.dtype == DTYPE
+        and not one.disturbed
         and wanted.items() <= one.settings.items()
     ]
     if not fitting:

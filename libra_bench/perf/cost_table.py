@@ -98,7 +98,12 @@ def training(
         cells: dict[str, Cell] = {}
         for stage in count_training.STAGES:
             needed = count_training.memory(shape, stage, batch=1, text=lengths, recompute=True)
-            wanted: dict[str, object] = {"stage": stage, "batch": BATCH}
+            wanted: dict[str, object] = {
+                "stage": stage,
+                "batch": BATCH,
+                "micro_batch": 1,
+                "recompute": True,
+            }
             rate = measured(records, gpu, shape, "training", wanted, "samples_per_second")
             if rate is not None or gpu.holds(needed.total):
                 hours = training_hours(gpu, shape, stage, use)
@@ -131,8 +136,7 @@ def _sum(cells: Sequence[Cell]) -> Cell:
 def _rate(
     gpu: Gpu, shape: ModelShape, work: Workload, records: dict[str, Record], use: Utilisation
 ) -> Cell:
-    wanted = {"engine": work.engine, "beams": work.beams, "new_tokens": work.new_tokens}
-    found = measured(records, gpu, shape, "generation", wanted, "reports_per_second")
+    found = measured(records, gpu, shape, "generation", work.recorded, "reports_per_second")
     if found is not None:
         return found
     needed = projection.generation_memory(shape, work)

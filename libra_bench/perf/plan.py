@@ -181,12 +181,7 @@ def _hours(job: Job, gpu: Gpu, use: Utilisation, records: dict[str, Record]) -> 
 
 def _evaluation(job: Job, gpu: Gpu, use: Utilisation, records: dict[str, Record]) -> Cell:
     work = job.work
-    wanted: dict[str, object] = {
-        "engine": work.engine,
-        "beams": work.beams,
-        "new_tokens": work.new_tokens,
-    }
-    found = measured(records, gpu, job.shape, "generation", wanted, "reports_per_second")
+    found = measured(records, gpu, job.shape, "generation", work.recorded, "reports_per_second")
     if found is not None and found.value:
         return Cell(_reports(job) / found.value / HOUR, found.basis, found.how)
     parts = projection.generation(job.shape, gpu, work, use)
@@ -211,7 +206,12 @@ def _training(job: Job, stage: str, gpu: Gpu, use: Utilisation, records: dict[st
         passes = f"{told.how}; {epochs:g} instead of {EPOCHS[stage]:g} epochs"
         return Cell(told.value * epochs / EPOCHS[stage], "projected", passes)
     passed = job.samples * epochs
-    wanted: dict[str, object] = {"stage": stage, "batch": job.batch, "recompute": job.recompute}
+    wanted: dict[str, object] = {
+        "stage": stage,
+        "batch": job.batch,
+        "micro_batch": job.micro_batch,
+        "recompute": job.recompute,
+    }
     found = measured(records, gpu, job.shape, "training", wanted, "samples_per_second")
     if found is not None and found.value:
         return Cell(passed / found.value / HOUR, found.basis, found.how)

@@ -78,6 +78,16 @@ class Workload:
         """Studies of one round: the reference runs one at a time."""
         return self.side_by_side if self.engine == "fast" else 1
 
+    @property
+    def recorded(self) -> dict[str, object]:
+        """What a measurement of this work has among its settings."""
+        settings: dict[str, object] = {
+            "engine": self.engine,
+            "beams": self.beams,
+            "new_tokens": self.new_tokens,
+        }
+        return settings | ({"side_by_side": self.studies} if self.engine == "fast" else {})
+
     def __str__(self) -> str:
         together = f", {self.side_by_side} studies side by side" if self.engine == "fast" else ""
         return f"{self.engine} engine, {self.beams} beams, {self.new_tokens} tokens{together}"

@@ -66,7 +66,8 @@ class Record(BaseModel):
 
         Work that disturbs all repetitions alike leaves them even, and shows in the load only.
         """
-        return self.spread > SPREAD or self.facts["load_average"] > LOAD * self.facts["cpus"]
+        load = float(self.facts.get("load_average") or 0)
+        return self.spread > SPREAD or load > LOAD * float(self.facts.get("cpus") or 1)
 
     @property
     def model_shape(self) -> ModelShape:

@@ -36,7 +36,7 @@ def from_model(
         InputError: an unknown name, weights that are missing, files that do not fit.
         RunError: it does not fit into memory.
     """
-    packaged = random_weights and not Path(name).is_dir() and name in set(names()) & set(zoo.ZOO)
+    packaged = random_weights and name in set(names()) & set(zoo.ZOO)
     if packaged and zoo.is_present(zoo.find(name)) is None:
         return from_shape(name, device=device, dtype=dtype)
     with _room_for(name):

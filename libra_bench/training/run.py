@@ -16,6 +16,7 @@ from transformers import set_seed
 from libra_bench.core.errors import InputError, MissingResourceError, writing
 from libra_bench.core.files import listing, sha256_of, write_json
 from libra_bench.core.outputs import sole_writer
+from libra_bench.model import zoo
 from libra_bench.model.loading import LoadedModel
 from libra_bench.model.saving import remove
 from libra_bench.training.checkpoints import (
@@ -185,6 +186,8 @@ def _resume_from(settings: TrainingSettings, arguments: LibraTrainingArguments) 
 
 
 def _conversations(settings: TrainingSettings, path: Path) -> list[TrainingConversation]:
+    if settings.limit is not None and settings.limit < 1:
+        raise InputError(f"limit {settings.limit}: at least 1 was expected")
     conversations = read_conversations(path)[: settings.limit]
     require_an_image(conversations, settings.image_root)
     return conversations
@@ -288,4 +291,4 @@ def _record(
 
 def _folder(model: str) -> Path | None:
     """A model's folder, where it is named by one."""
-    return Path(model) if Path(model).is_dir() else None
+    return zoo.folder_of(model)

@@ -65,6 +65,13 @@ def test_counts_by_hand(images: pd.DataFrame) -> None:
     assert "published" not in figures
 
 
+def test_two_studies_are_repeated_ones(images: pd.DataFrame) -> None:
+    two = describe(images[images["study_id"] != "3"])["repeated"]
+    assert (two["patients"], two["share"]) == (1, 0.5)
+    one = describe(images[~images["study_id"].isin(["2", "3"])])["repeated"]
+    assert (one["patients"], one["share"]) == (0, 0.0)
+
+
 def test_an_image_of_the_same_study_is_no_prior_study(images: pd.DataFrame) -> None:
     alone = images[images["study_id"] == "1"].assign(view="PA")
     assert describe(alone)["policies"]["hergen"]["with_prior"] == 0

@@ -255,3 +255,43 @@ def test_no_images_at_all() -> None:
     lateral = frame_of(("1", "a", "LATERAL", 21000101, 1.0))
     assert with_paths(pair(lateral, views="frontal")).empty
     assert {one.studies for one in compare(frame_of())} == {0}
+
+
+def test_a_study_without_a_time_comes_before_midnight_of_the_next_day() -> None:
+    """Its day ends with it, so 00:00:00 of the day behind is later, whatever the studies' ids."""
+    frame = frame_of(("9", "a", "PA", 21000101, float("nan")), ("1", "b", "PA", 21000102, 0.0))
+    assert found(pair(frame, "study")) == {"a": "", "b": "a"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "told"),
+    [
+        ("dicom_id", ["a", "b", "a"], r"row 2 of the frame: an image for the second time \(a\)"),
+        ("date", [21000101, 21001301, 21000103], r"row 1 of the frame: no date .*21001301"),
+        ("date", [21000101, 21000102, 21000230], "row 2 of the frame: no date"),
+        ("date", [21000101, 21000102, float("nan")], "row 2 of the frame: no date"),
+        ("time", [1.0, 240000.0, 2.0], "row 1 of the frame: no time HHMMSS"),
+        ("time", [1.0, -1.0, 2.0], "row 1 of the frame: no time HHMMSS"),
+        ("time", ["1", "noon", " "], r"row 1 of the frame: no time HHMMSS \(noon\)"),
+        ("split", ["test", None, "test"], "row 1 of the frame: no split"),
+        ("subject_id", ["1", None, "1"], "row 1 of the frame: no subject_id"),
+        ("study_id", ["1", "2", float("nan")], "row 2 of the frame: no study_id"),
+    ],
+)
+@pytest.mark.parametrize("policy", ["libra", "mlrg"])
+def test_frames_that_have_no_order_are_refused(
+    policy: str, column: str, values: list[Any], told: str
+) -> None:
+    frame = frame_of(*((str(n), f"i{n}", "AP", 21000101 + n, 1.0) for n in range(3)))
+    with pytest.raises(InputError, match=told):
+        pair(frame.assign(**{column: values}), policy)
+    with pytest.raises(InputError, match=told):
+        compare(frame.assign(**{column: values}), [policy, "none"])
+
+
+def test_all_kinds_of_faults_of_a_frame_are_named_together() -> None:
+    frame = frame_of(*((str(n), "same", "AP", 99, 1e6) for n in range(2)))
+    with pytest.raises(InputError) as told:
+        pair(frame)
+    for part in ("an image for the second time", "no date", "no time"):
+        assert part in str(told.value)

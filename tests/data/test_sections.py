@@ -62,6 +62,15 @@ def test_the_last_section_of_a_name_wins_and_an_empty_one_does_not_count() -> No
     assert parse(text)["findings"] == "Two."
 
 
+def test_a_header_with_nothing_on_its_line_is_followed_by_the_next() -> None:
+    text = "\n FINDINGS: \n IMPRESSION:  Normal.\n COMPARISON:  None.\n"
+    assert parse(text) == {"impression": "Normal.", "comparison": "None."}
+    # Behind a header's text a second one on the same line is no header.
+    assert parse("\n FINDINGS:  Clear. IMPRESSION:  Normal.\n") == {
+        "findings": "Clear. IMPRESSION:  Normal."
+    }
+
+
 def test_special_studies_by_hand() -> None:
     """Of each kind of rule one: a section's name, the last of that name; characters; nothing."""
     text = "\n NOTE:  First.\n NOTE:  The lungs are clear.\n INDICATION:  Cough.\n"
@@ -84,6 +93,12 @@ def test_special_studies_by_hand() -> None:
         ("FINDINGS AND IMPRESSION", "impression"),
         ("PORTABLE AP CHEST RADIOGRAPH", "findings"),
         ("NOTE", "note"),
+        # What a header contains is looked for in the published order.
+        ("COMPARISON OF THE HISTORY", "history"),
+        ("TECHNIQUE FOR THIS INDICATION", "indication"),
+        ("COMPARISON TECHNIQUE OF CHEST", "comparison"),
+        ("IMPRESSION OF THE PRIOR FINDINGS", "impression"),
+        ("FRONTAL UPRIGHT FILM", "findings"),
     ],
 )
 def test_headers(header: str, section: str) -> None:

@@ -95,6 +95,23 @@ def test_reference_is_the_section_that_was_asked_for(tmp_path: Path) -> None:
     assert (study["section_findings"], study["section_impression"]) == (None, "No disease.")
 
 
+def test_context_images_and_section_of_a_study(tmp_path: Path) -> None:
+    """Context in ReXrank's order; an image that stands in for its own prior once; without a
+    section in the manifest, findings."""
+    one = example(
+        1, reference="Clear.", comparison="None.", indication="Cough.", image=["a.png", "a.png"]
+    )
+    folder = RunFolder.create(tmp_path / "run", arguments={}, resolved={})
+    folder.write_examples([one], [])
+    folder.predictions_file.write_text(dump_record(answer(1)))
+    export(folder.path, tmp_path / "out.json")
+    study = written(tmp_path / "out.json")["s1"]
+    assert study["context"] == "Indication: Cough. Comparison: None."
+    assert study["image_path"] == ["a.png"]
+    assert (study["section_findings"], study["section_impression"]) == ("Clear.", None)
+    assert study["report"] == "Findings: Clear. Impression: None."
+
+
 def test_missing_predictions_are_refused_then_allowed(tmp_path: Path) -> None:
     run = make_run(
         tmp_path / "run",

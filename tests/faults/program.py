@@ -55,9 +55,8 @@ def kill_when(
     with subprocess.Popen(
         command, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as running:
-        deadline = time.monotonic() + 240
+        # However slow the machine is, the test's own timeout ends a wait that has no end.
         while not ready() and running.poll() is None:
-            assert time.monotonic() < deadline
             time.sleep(0.002)
         running.send_signal(number)
         running.wait(timeout=60)

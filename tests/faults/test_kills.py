@@ -114,9 +114,8 @@ def test_a_killed_cohort_leaves_no_worker_and_begins_again(tmp_path: Path) -> No
     given = ("data", "synth", "--patients", 40, "--output", output)
     code = kill_when(lambda: any(output.glob("files/*/*/*/*")), *given)
     assert code == -signal.SIGKILL
-    deadline = time.monotonic() + 30
+    # A worker that stays for good is found by the test's own timeout.
     while left_behind(output):
-        assert time.monotonic() < deadline, "workers are left behind"
         time.sleep(0.05)
     small = ("data", "synth", "--patients", 6, "--output")
     assert call(*small, output).returncode == 0

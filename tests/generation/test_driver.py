@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from libra_bench.core.errors import InputError
 from libra_bench.core.files import read_records
 from libra_bench.core.records import Example, Prediction
+from libra_bench.generation import driver
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.log import PredictionLog
 from libra_bench.generation.system import Emit
@@ -124,3 +126,24 @@ def test_a_log_of_other_settings_or_other_examples_is_refused(tmp_path: Path) ->
     with PredictionLog(path, resume=True) as log, pytest.raises(InputError, match="not among"):
         Driver(Upper(), log).run(EXAMPLES[:5])
     assert len(texts(path)) == 10
+
+
+def test_a_prediction_says_whose_it_is_and_the_seconds_since_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stands at 0 at the start, and goes on by 1, 2, 3 ... with each answer."""
+    ticks = iter((0.0, 1.0, 3.0, 6.0))
+    monkeypatch.setattr(driver, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    examples = [
+        Example(question_id=str(number), text="?", subject_id="p7" if number else None)
+        for number in range(3)
+    ]
+    path = tmp_path / "p.jsonl"
+    with PredictionLog(path) as log:
+        progress = Driver(Upper(), log).run(examples)
+    found = read_records(path, Prediction)
+    assert [one.seconds for one in found] == [1, 2, 3]
+    extra = [one.model_extra or {} for one in found]
+    assert [one.get("subject_id") for one in extra] == [None, "p7", "p7"]
+    assert (progress.seconds, progress.reports_per_second) == (6, 0.5)
+    assert len({one["answerer_hash"] for one in extra}) == 1

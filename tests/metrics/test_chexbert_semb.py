@@ -156,6 +156,19 @@ def test_neither_order_nor_company_nor_the_cache_matters(
         np.testing.assert_allclose(alone.embedding, expected.embedding, atol=1e-5)
 
 
+def test_512_tokens_are_read_and_no_more(weights: dict[str, str]) -> None:
+    """[CLS] and [SEP] are two of them, so the 510th word counts and the 511th does not."""
+    words = ["no", "effusion", "heart", "normal", "left"] * 103
+    texts = [
+        " ".join([*words[:509], word, *more])
+        for word in ("edema", "clear")
+        for more in ([], ["mild"])
+    ]
+    one, longer, other, _ = (reading.embedding for reading in Labeller(**weights).read(texts))
+    np.testing.assert_allclose(one, longer, atol=1e-6)
+    assert np.abs(one - other).max() > 1e-3
+
+
 def test_a_text_against_itself(weights: dict[str, str]) -> None:
     report = Semb(**weights).score([*TEXTS, None], [*TEXTS, "x"])
     # The second reference is blank, the last prediction missing.

@@ -126,6 +126,24 @@ def test_the_better_system_is_found() -> None:
     assert all(row.p_holm >= row.p_bh >= row.p for row in rows)
 
 
+def test_a_worse_system_has_the_interval_turned_round() -> None:
+    better = compare({"poor": frame(POOR), "good": frame(GOOD)}, [RougeL()], trials=300)[0]
+    worse = compare({"good": frame(GOOD), "poor": frame(POOR)}, [RougeL()], trials=300)[0]
+    assert worse.difference == pytest.approx(-better.difference)
+    assert (worse.low, worse.high) == pytest.approx((-better.high, -better.low))
+    assert worse.low <= worse.difference <= worse.high < 0
+    assert worse.superiority == 0 and worse.effect == pytest.approx(-better.effect)
+
+
+def test_no_interval_reaches_beyond_what_a_difference_can_be() -> None:
+    """Figures of 0 to 100 differ by 100 at most, whatever the t interval of two patients says."""
+    texts = [*REFERENCES[:3], "x", "x", "x"]
+    other = ["x", "x", "x", *REFERENCES[3:]]
+    row = compare({"a": frame(texts), "b": frame(other)}, [RougeL()], trials=50)[0]
+    assert row.difference == pytest.approx(0)
+    assert (row.low, row.high) == (-100, 100)
+
+
 def test_ids_match_in_any_order_and_as_numbers() -> None:
     order = [3, 0, 5, 1, 4, 2]
     turned = frame(GOOD, list(range(6))).iloc[order].reset_index(drop=True)

@@ -31,7 +31,7 @@ VOCABULARY = (
 
 
 def rows(parity: Path, corpus: str) -> list[dict[str, str]]:
-    lines = (parity / "metrics" / f"{corpus}.jsonl").read_text().splitlines()
+    lines = (parity / f"metrics/{corpus}.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
 
@@ -55,7 +55,7 @@ def test_cleaning_equals_the_published(parity: Path, corpus: str) -> None:
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_figures_equal_the_published(parity: Path, corpus: str) -> None:
     pairs = rows(parity, corpus)
-    expected = json.loads((parity / "metrics" / f"{corpus}.libra.json").read_text())
+    expected = json.loads((parity / f"metrics/{corpus}.libra.json").read_text())
     texts = [row["prediction"] for row in pairs], [row["reference"] for row in pairs]
     bleu = figures(Bleu(), *texts)
     assert bleu == pytest.approx({f"bleu{k}": expected[f"BLEU{k}"] for k in (1, 2, 3, 4)}, rel=1e-9)

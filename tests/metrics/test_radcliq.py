@@ -76,3 +76,20 @@ def test_no_inverse_at_or_below_zero() -> None:
     figures = metric.aggregate(metric.score(["a"], ["a"]))
     assert float(figures["radcliq"]) < 0
     assert np.isnan(figures["radcliq_inverse"])
+
+
+def test_v0_by_hand() -> None:
+    """RadGraph .2, BERTScore .4, Semb .5, BLEU .9:
+    -.479625 * (.2 - .539838) / .301834 = .540015; -.676217 * (.4 - .631255) / .224670 = .696037;
+    -.463666 * (.5 - .771680) / .247503 = .508959; .216586 * (.9 - .460737) / .303367 = .313608;
+    with 1.641667 together 3.700285."""
+    metric = RadCliQ({**parts([0.2], [0.4], [0.5]), "bleu": Fixed([0.9])})
+    report = metric.score(["a"], ["a"])
+    assert float(report.values["radcliq_v0"][0]) == pytest.approx(3.700285, abs=2e-6)
+
+
+def test_what_its_figures_can_be() -> None:
+    """Errors have no bounds and fewer are better; an inverse is positive and more is better."""
+    ranges = [(one.low, one.high, one.higher_is_better) for one in RadCliQ.outputs]
+    without = (-np.inf, np.inf, False)
+    assert ranges == [without, without, (0.0, np.inf, True)]

@@ -1,6 +1,7 @@
 """RadGraph's annotations and rewards against the published package, and by hand."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -56,6 +57,27 @@ def test_a_packed_archive_says_the_same(archive: str, tmp_path: Path) -> None:
     packed_one = Annotator(str(tmp_path / "packed.tar.gz"), encoder)
     packed_one.check()
     assert packed_one.read(texts) == Annotator(archive, encoder).read(texts)
+    # Nor does its signature, whatever folder lies inside and whatever lies beside the weights.
+    assert packed_one.fingerprint == Annotator(archive, encoder).fingerprint
+    with tarfile.open(tmp_path / "inside.tar.gz", "w:gz") as packed:
+        packed.add(archive, arcname="radgraph-xl")
+    inside = Annotator(str(tmp_path / "inside.tar.gz"), encoder)
+    assert inside.fingerprint == packed_one.fingerprint
+
+
+def test_what_decides_an_annotation_is_in_its_fingerprint(archive: str, tmp_path: Path) -> None:
+    encoder = str(Path(archive).parent / "bert")
+    copy = Path(shutil.copytree(archive, tmp_path / "copy", copy_function=shutil.copyfile))
+
+    def told() -> str:
+        return Annotator(str(copy), encoder).fingerprint
+
+    as_published = Annotator(archive, encoder).fingerprint
+    (copy / "README.md").write_text("About this model.")
+    assert told() == as_published
+    labels = copy / "vocabulary" / "radgraph-xl__relation_labels.txt"
+    labels.write_text("\n".join(labels.read_text().split("\n")[::-1]))
+    assert told() != as_published
 
 
 def test_a_report_longer_than_the_encoder_is_read_whole(archive: str) -> None:
@@ -79,6 +101,9 @@ def test_order_and_company_do_not_matter(archive: str, monkeypatch: pytest.Monke
         ("radgraph", "left-sided (mild)", "left-sided ( mild )"),
         ("radgraph-xl", "left-sided 2.5cm (mild).", "left - sided 2 . 5cm ( mild ) ."),
         ("radgraph-xl", "50%. 'a\\nb'", "50 % . ' a b '"),
+        ("radgraph-xl", "(50%), 5%, end.'", "( 50 % ), 5 % , end . '"),
+        ("radgraph-xl", "a (5%) b", "a ( 5 % ) b"),
+        ("radgraph-xl", "a\\fb\\u2122c", "a b c"),
     ],
 )
 def test_words(dataset: str, text: str, expected: str) -> None:
@@ -107,6 +132,30 @@ def test_rewards_by_hand() -> None:
     lower = rewards.overlap(rewards.entities(one, str.lower), rewards.entities(other, str.lower))
     assert lower == pytest.approx((1, 1, 1))
     assert rewards.overlap(set(), set()) == (0, 0, 0)
+
+
+def test_figures_of_a_pair_by_hand(archive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two entities that were said one is true, and all that is true was said: precision 1/2,
+    recall 1, F1 2/3. The relation of the reference's entity is missing: RG_ER shares nothing."""
+    said = note(("effusion", "O"), ("edema", "O"))
+    true = note(("Effusion", "O"))
+    related = note(("left", "A"), ("effusion", "O"), relations=((1, "at", 0),))
+    metric = RadGraph(archive)
+    pairs = {"one": (said, true), "two": (said, related)}
+    monkeypatch.setattr(
+        metric._annotator,
+        "read_both",
+        lambda texts, _: tuple([pairs[text][side] for text in texts] for side in (0, 1)),
+    )
+    found = metric.score(["one", "two"], ["one", "two"]).values
+    assert found["rg_e"] == pytest.approx([100 * 2 / 3, 50])
+    assert found["rg_e_precision"] == pytest.approx([50, 50])
+    assert found["rg_e_recall"] == pytest.approx([100, 50])
+    assert found["rg_er"] == pytest.approx([100 * 2 / 3, 0])
+    assert found["rg_bar_er_recall"] == pytest.approx([100, 0])
+    as_written = RadGraph(archive, lowercase="false")
+    monkeypatch.setattr(as_written._annotator, "read_both", metric._annotator.read_both)
+    assert as_written.score(["one"], ["one"]).values["rg_e"] == pytest.approx([0])
 
 
 def test_relations_to_what_is_no_entity_fall_away() -> None:

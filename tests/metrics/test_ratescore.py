@@ -79,6 +79,9 @@ def test_equal_kinds_are_no_tie() -> None:
     entities = [Entity("a", "DISEASE"), Entity("a", "DISEASE"), Entity("b", "ANATOMY")]
     assert not _tied(np.array([[1.0, 1.0, 0.5]]), entities)
     assert _tied(np.array([[0.2, 1.0, 1.0]]), entities)
+    # A hundred-thousandth apart, the last bits of another batch may turn them round.
+    assert _tied(np.array([[0.2, 0.9, 0.9 - 9e-6]]), entities)
+    assert not _tied(np.array([[0.2, 0.9, 0.9 - 1.1e-5]]), entities)
 
 
 def test_entity_spans() -> None:

@@ -8,8 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libra_bench.metrics.sentences.rules import Rule, Rules
-from libra_bench.metrics.sentences.split import first_tokens, sentences, spans
+from libra_bench.metrics.sentences.rules import Mark, Rule, Rules
+from libra_bench.metrics.sentences.split import (
+    _close_ends,
+    _close_gap,
+    first_tokens,
+    sentences,
+    spans,
+)
 
 pytest.importorskip("spacy")
 
@@ -75,11 +81,28 @@ def test_spans_follow_each_other(text: str) -> None:
 
 
 def test_a_sentence_begins_with_a_token() -> None:
-    from libra_bench.metrics.sentences.rules import Mark
-
     # Tokens at 0, 3 and 6; the second span begins inside the second token, so nothing begins there
     # but the token behind the first span.
     assert first_tokens([0, 3, 6], [False] * 3, [Mark(0, 3), Mark(4, 8)]) == [0, 1]
+
+
+def test_what_is_left_over_goes_to_the_sentence_before_or_is_one() -> None:
+    """Between sentences, and behind the last, five characters go to the one before; six do not."""
+    for word, expected in (("abcde", [Mark(0, 10)]), ("abcdef", [Mark(0, 4), Mark(5, 11)])):
+        text = f"One. {word} Two."
+        found = [Mark(0, 4)]
+        _close_gap(found, text, len(text) - 4)
+        assert found == expected
+        found = [Mark(0, 4)]
+        _close_ends(found, f"One. {word}", [Mark(3, 4)])
+        assert found == expected
+    nothing: list[Mark] = []
+    _close_gap(nothing, "abcde Two.", 6)
+    assert nothing == []
+    _close_ends(nothing, "abcde", [])
+    assert nothing == []
+    _close_ends(nothing, "abcdef", [])
+    assert nothing == [Mark(0, 6)]
 
 
 def test_sentences_of_the_kit(parity: Path) -> None:

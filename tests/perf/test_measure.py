@@ -224,12 +224,16 @@ def test_matrices_that_the_shape_does_not_explain_are_refused() -> None:
 def as_h100(record: Record, **results: float) -> Record:
     """A record as an H100 with Libra-7B's shape would have left it."""
     shape = {**record.shape, **vars(named("libra-7b"))}
-    settings = record.settings | {"beams": 10, "new_tokens": 128}
+    settings = record.settings | {"beams": 10, "new_tokens": 128, "side_by_side": 8}
     return record.model_copy(
         update={
             "gpu": "h100-sxm",
             "shape": shape,
             "settings": settings,
+            "dtype": "bfloat16",
+            # Whatever else ran on this machine.
+            "seconds": [1.0],
+            "facts": record.facts | {"load_average": 0.0},
             "results": record.results | results,
         }
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from libra_bench.stats import resampling
-from libra_bench.stats.bootstrap import FEW, intervals, over_clusters, percentiles
+from libra_bench.stats.bootstrap import FEW, intervals, method, over_clusters, percentiles
 from libra_bench.stats.clusters import by_patient, cluster_sums
 from libra_bench.stats.resampling import replicates
 from libra_bench.stats.small import studentised
@@ -167,3 +167,18 @@ def test_patients_are_clusters_and_unknown_ones_are_their_reports() -> None:
     mixed = by_patient(["a", None, None], ["x", "a", "b"])
     assert (mixed.count, mixed.unit, mixed.unknown) == (3, "patients and reports", 2)
     assert by_patient([None, None], ["a", "b"]).unit == "reports"
+
+
+def test_an_id_of_a_report_never_meets_that_of_a_patient() -> None:
+    """Patient 1 has reports a and b; of report 1 the patient is unknown: two clusters, not one."""
+    found = by_patient(["1", "1", None], ["a", "b", "1"])
+    assert (found.count, found.unknown, found.unit) == (2, 1, "patients and reports")
+    assert found.labels[0] == found.labels[1] != found.labels[2]
+    known = found.of(np.array([True, False, False]))
+    assert (known.count, known.unknown, known.unit) == (1, 0, "patients")
+    assert found.of(np.array([False, False, True])).unit == "reports"
+
+
+def test_how_an_interval_is_made_changes_at_fifty_clusters() -> None:
+    kinds = ["none", "studentised bootstrap", "studentised bootstrap", "percentile bootstrap"]
+    assert [method(count) for count in (1, 2, 49, 50)] == kinds

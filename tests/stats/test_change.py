@@ -105,3 +105,13 @@ def test_alarms_are_as_frequent_as_stated() -> None:
     )
     # 300 draws at .05: more than 27 has a chance of 1 in 500.
     assert alarms <= 27
+
+
+def test_few_clusters_have_no_narrower_interval_than_students() -> None:
+    """Eight gaps of -1 and 1: s = sqrt(8 / 7), so the t interval reaches 2.365 * s / sqrt(8), which
+    is 0.894, to both sides, where exchanges alone reach 1.96 * sqrt(8) / 8 = 0.693."""
+    found = change(np.tile([-1.0, 1.0], 4))
+    assert found.high >= 0.893 and found.low <= -0.893
+    # Of 64 gaps only exchanges count: 1.96 / 8.
+    many = change(np.tile([-1.0, 1.0], 32))
+    assert many.high == pytest.approx(1.96 / 8, abs=0.02)

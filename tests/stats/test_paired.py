@@ -139,3 +139,9 @@ def test_effect_sizes_without_spread() -> None:
     assert paired_effect(values, values).standardised == 0.0
     assert paired_effect(values, values + 1).standardised == math.inf
     assert math.isnan(paired_effect(values[:1], values[:1]).standardised)
+
+
+def test_an_effect_is_a_mean_over_its_spread() -> None:
+    """Differences 1, 3 and 8: mean 4, variance (9 + 1 + 16) / 2 = 13."""
+    found = paired_effect(np.array([1.0, 1.0, 1.0]), np.array([2.0, 4.0, 9.0]))
+    assert found.standardised == pytest.approx(4 / 13**0.5)

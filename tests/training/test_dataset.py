@@ -185,6 +185,7 @@ def turns(*speakers: str, tag: str = "<image>\n") -> list[dict[str, str]]:
         ({"conversations": turns("human", "gpt", "human")}, "take turns"),
         ({"conversations": turns("human", "gpt", tag="")}, "must stand once"),
         ({"conversations": turns("human", "gpt", tag="<image><image>")}, "must stand once"),
+        ({"conversations": [*turns("human", "gpt")] * 2}, "must stand once"),
         ({"conversations": "none"}, "conversations: "),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import tarfile
@@ -9,16 +10,19 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
 
 from libra_bench.core.errors import InputError, MissingResourceError
+from libra_bench.core.files import sha256_of
 from libra_bench.metrics.neural import load_state, refuse_broken
-from libra_bench.metrics.resources import fingerprint, model_file, model_folder
+from libra_bench.metrics.resources import model_file, model_folder
 
 if TYPE_CHECKING:
     import torch
 
+FILES, VOCABULARY = ("config.json", "weights.th"), "vocabulary"
 NER_LABELS, RELATION_LABELS = "ner_labels", "relation_labels"
 
 
@@ -125,8 +129,48 @@ def find_encoder(name: str, archive: Archive) -> Path:
 
 
 def archive_fingerprint(path: Path) -> str:
-    """12 hex digits over what an archive holds, packed or not."""
-    return fingerprint(path if path.is_file() else path / "weights.th")
+    """12 hex digits over an archive's configuration, labels and weights, packed or not.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    states = [place.stat() for place in ([path] if path.is_file() else _files(path))]
+    return _fingerprint(path, tuple((one.st_size, one.st_mtime_ns) for one in states))
+
+
+@lru_cache(maxsize=16)
+def _fingerprint(path: Path, states: tuple[tuple[int, int], ...]) -> str:
+    listed = sorted(f"{name} {digest}\n" for name, digest in _digests(path))
+    return hashlib.sha256("".join(listed).encode()).hexdigest()[:12]
+
+
+def _digests(path: Path) -> Iterator[tuple[str, str]]:
+    """Name inside the archive and SHA-256 of each file that decides an annotation."""
+    if path.is_dir():
+        for place in _files(path):
+            yield place.relative_to(path).as_posix(), sha256_of(place)
+        return
+    with _packed(path) as archive:
+        for member in archive:
+            # The files may lie in a folder of the archive's own.
+            parts = PurePosixPath(member.name).parts
+            name = "/".join(parts[-2:] if VOCABULARY in parts[-2:-1] else parts[-1:])
+            file = archive.extractfile(member)
+            if file is not None and (name in FILES or name.startswith(f"{VOCABULARY}/")):
+                yield name, _sha256(file)
+
+
+def _sha256(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    """What decides an annotation, of an archive that is a folder."""
+    labels = sorted(place for place in (folder / VOCABULARY).glob("*") if place.is_file())
+    return [place for name in FILES if (place := folder / name).is_file()] + labels
 
 
 def _labels(path: Path) -> dict[str, Any]:

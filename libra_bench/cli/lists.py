@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -61,7 +60,7 @@ def model(name: str, *, json: bool) -> None:
     from libra_bench.perf import card
     from libra_bench.report.published import libra_table, row_of
 
-    folder = Path(name).is_dir()
+    folder = zoo.folder_of(name) is not None
     entry = None if folder else zoo.find(name)
     shape = card.shape_by_name(name)
     known = {} if entry is None else zoo.describe(entry)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from libra_bench.model import places, zoo
@@ -25,7 +24,7 @@ def shape_by_name(name: str) -> ModelShape | None:
     Raises:
         InputError: an unknown name, or a folder that is no checkpoint.
     """
-    if not Path(name).is_dir():
+    if zoo.folder_of(name) is None:
         entry = zoo.find(name)
         if entry.kind == "baseline":
             return None

@@ -19,8 +19,9 @@ FAST = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral", "maira2")
 """Models whose prompts the published code reads by `tokenizer.json`; it trains them, and reads the
 prompts of all others, by the older classes (`use_fast=False`)."""
 
-CONVERTED = ("libra_mistral", "libra_phi3", "libra_gemma", "llava_mistral", "maira2")
-"""Those of them for which it makes the newer class of `tokenizer.model` where that is alone."""
+CONVERTED = ("libra_mistral", "libra_phi3", "llava_mistral", "maira2")
+"""Those of them for which it makes the newer class of a Llama `tokenizer.model` that is alone; of
+Gemma's own class it is made in every case."""
 
 
 class Tokenizer(Protocol):
@@ -88,11 +89,9 @@ def load_tokenizer(folder: Path, model_type: str = "libra", *, training: bool = 
             f"{folder}: a {settings.kind} without tokenizer.json, and only Llama's and Gemma's are "
             "read from tokenizer.model alone"
         )
-    return SentencePieceTokenizer(
-        folder,
-        converted=model_type in CONVERTED and not training,
-        gemma=kind == "GemmaTokenizer",
-    )
+    gemma = kind == "GemmaTokenizer"
+    newer = model_type in CONVERTED or (gemma and model_type in FAST)
+    return SentencePieceTokenizer(folder, converted=newer and not training, gemma=gemma)
 
 
 def encode_with_image(text: str, tokenizer: Tokenizer) -> list[int]:

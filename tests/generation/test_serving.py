@@ -18,7 +18,7 @@ DECODING = Decoding("test", max_new_tokens=6)
 def said(*studies: Study, **config: Any) -> str | None:
     language = SimpleNamespace(**({"model_type": "llama", "max_position_embeddings": 99} | config))
     model = SimpleNamespace(
-        config=SimpleNamespace(language=language), vision_tower=SimpleNamespace(positions=10)
+        config=SimpleNamespace(language=language), length_of=lambda ids: len(ids) - 1 + 10
     )
     return cannot_serve(model, studies or [STUDY], DECODING)  # type: ignore[arg-type]
 

@@ -69,7 +69,14 @@ def test_scores_tell_all_about_each_figure() -> None:
 def test_a_metric_without_its_resources_leaves_the_others_alone() -> None:
     heard: list[str] = []
     scores = score_texts(GOOD, REFERENCES, [Missing(), Bleu()], trials=5, progress=heard.append)
-    assert scores.not_scored == {"rouge_l": {"reason": "The corpus is away", "mend": "fetch it"}}
+    assert scores.not_scored == {
+        "rouge_l": {
+            "titles": ["ROUGE-L"],
+            "reason": "The corpus is away",
+            "mend": "fetch it",
+            "fetch": None,
+        }
+    }
     assert "bleu1" in scores.figures and "rouge_l" not in scores.figures
     assert heard == ["rouge_l", "bleu"]
 

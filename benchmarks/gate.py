@@ -272,8 +272,8 @@ def page(record: dict) -> str:
         f"{', '.join(record['metrics'])}; alpha {record['alpha']:g} for the whole gate, margin 0, "
         f"{record['trials']:,} exchanges. The old rule calls a figure worse outside the baseline's "
         "own 95 % interval. Both rules answer the same pairs of runs. "
-        "[False alarms of the whole gate](shipped.md), with groups and checks of texts, are made by "
-        "`python benchmarks/gate_shipped.py`.",
+        "[False alarms of the whole gate](shipped.md), with groups and checks of texts, are made "
+        "by `python benchmarks/gate_shipped.py`.",
         "",
         "## False alarms",
         "",

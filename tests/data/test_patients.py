@@ -46,6 +46,7 @@ def test_evaluation_and_training_files(tmp_path: Path) -> None:
         ),
         ("CXR3030_IM-1405", {}, ("CXR3030", "CXR3030_IM-1405")),
         ("50414267", {}, (None, "50414267")),
+        ("study_7", {}, (None, "study_7")),
     ],
 )
 def test_rexrank(
@@ -186,6 +187,17 @@ def test_whole_reports_where_the_corpus_has_both() -> None:
         told = [f"{name.capitalize()}: {one.extra(name)}" for name in ("findings", "impression")]
         assert one.reference == (told[1] if one in alone else " ".join(told))
         assert "description of the findings and impression in" in one.text
+
+
+def test_whole_reports_in_the_words_of_a_site(tmp_path: Path) -> None:
+    study = {"section_findings": "x", "section_impression": "y", "key_image_path": "a.png"}
+    own = {**study, "report": "FINDINGS: x IMPRESSION: y"}
+    (tmp_path / "x.json").write_text(json.dumps({"1": own}))
+    (one,) = load(f"rexrank:{tmp_path / 'x.json'}", section="report").examples
+    assert one.reference == own["report"]
+    (tmp_path / "x.json").write_text(json.dumps({"1": {**own, "section_impression": None}}))
+    with pytest.raises(InputError, match="has no impressions"):
+        load(f"rexrank:{tmp_path / 'x.json'}", section="report")
 
 
 def test_whole_reports_where_it_has_not(tmp_path: Path) -> None:

@@ -119,6 +119,29 @@ def test_openi_keeps_all_texts_and_refuses_two_of_one_uid(tmp_path: Path) -> Non
         load(f"openi:{tmp_path}")
 
 
+def test_openi_leaves_what_macos_writes_beside_reports(tmp_path: Path) -> None:
+    (tmp_path / "1.xml").write_text(
+        '<r><uId id="CXR1"/><AbstractText Label="FINDINGS">x</AbstractText></r>'
+    )
+    (tmp_path / "._1.xml").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert identities(f"openi:{tmp_path}") == [("CXR1", "CXR1")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids"),
+    [("validate", ["a", "b", "d"]), ("val", ["a", "b", "d"]), ("test", ["c", "d"])],
+)
+def test_examples_of_a_split_by_any_of_its_names(
+    tmp_path: Path, asked: str, ids: list[str]
+) -> None:
+    words = {"a": "val", "b": "validate", "c": "TEST", "d": None}
+    rows = [{"question_id": one, "text": "q", "split": word} for one, word in words.items()]
+    (tmp_path / "e.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = load(f"jsonl:{tmp_path / 'e.jsonl'}", split=asked).examples
+    assert [one.question_id for one in chosen] == ids
+    assert {one.split for one in chosen} == {"test" if asked == "test" else "validate", None}
+
+
 def test_physionets_tables_with_ids_as_floats(tmp_path: Path) -> None:
     path = tmp_path / "metadata.csv"
     path.write_text(

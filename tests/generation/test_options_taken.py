@@ -84,3 +84,30 @@ def test_baselines_of_an_ablation_are_without_the_models_parts() -> None:
         warnings.simplefilter("error")
         model.for_baseline("normal-template").check()
     assert model.for_baseline("normal-template").batch_size == "2"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"split": "train"}, "--split train"),
+        ({"prior_policy": "none"}, "--prior-policy none"),
+        ({"split": "train", "prior_policy": "none"}, "--split train and --prior-policy none"),
+    ],
+)
+def test_texts_alone_choose_neither_split_nor_prior(
+    tmp_path: Path, options: dict[str, str], told: str
+) -> None:
+    from libra_bench.pipeline import Settings, evaluate
+    from libra_bench.runs.scoring import ScoringSettings
+
+    file = tmp_path / "p.csv"
+    file.write_text("id,prediction,reference,split\n1,a,a,test\n2,b,b,train\n")
+    settings = Settings(
+        system=SystemSettings(predictions=file),
+        scoring=ScoringSettings(metrics=["bleu"], trials=2),
+        data="",
+        **options,
+    )
+    with pytest.raises(InputError, match=f"^{told}: only beside --data"):
+        evaluate(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -13,7 +13,7 @@ from libra_bench.core.files import listing
 from libra_bench.core.outputs import private_folder, sole_writer
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
-from libra_bench.data.corpora import load
+from libra_bench.data.corpora import USUAL, load
 from libra_bench.data.texts import cohort_of
 from libra_bench.generation.driver import Driver, Progress
 from libra_bench.generation.factory import SystemSettings, create_system
@@ -197,6 +197,13 @@ def _cohort(settings: Settings) -> Cohort:
     if settings.limit is not None and settings.limit < 1:
         raise InputError(f"limit {settings.limit}: at least 1 was expected")
     if not settings.data and settings.system.predictions is not None:
+        idle = [f"--split {settings.split}"] if settings.split not in (None, USUAL) else []
+        idle += [f"--prior-policy {settings.prior_policy}"] if settings.prior_policy else []
+        if idle:
+            raise InputError(
+                f"{' and '.join(idle)}: only beside --data; without it all of "
+                f"{settings.system.predictions} is scored"
+            )
         cohort = cohort_of(
             settings.system.predictions, settings.references, settings.system.columns
         )

@@ -26,8 +26,12 @@ PATH_FIELDS = (
     "file_path",
     "path",
     "image",
+    "images",
+    "image_paths",
 )
-"""Names of an image's path, which may tell patient and study."""
+"""Names of an image's path, or of a list of them, which may tell patient and study."""
+KEY_FIELDS = ("study_id", "question_id", "id", "case_id", "image_id", "uid")
+"""Names of ids that may be made of the patient's."""
 NOTHING = frozenset({"", "nan", "none", "null", "<na>", "nat"})
 """What pandas and JSON writers leave where an id is missing."""
 LARGEST_WHOLE = 2**53
@@ -42,6 +46,9 @@ _PHYSIONET_PATIENT = re.compile(r"(?:^|[/\\])p(\d{8})(?=[/\\])")
 _MIMIC_IDS = re.compile(r"(?:^|[/\\_-])p?(1\d{7})[/\\_-]s?(5\d{7})(?=[/\\_.-]|$)")
 # train/patient42142/study5/… of CheXpert.
 _CHEXPERT = re.compile(r"(?:^|[/\\])(patient\d+)[/\\](study\d+)(?=[/\\.]|$)")
+# CXR3030_IM-1405 is the patient CXR3030 of Open-i, patient64620_study1 that of CheXpert Plus. The
+# words before a `_` of other ids (`study_1`) say nothing of patients.
+_IN_KEY = re.compile(r"(CXR\d+)_IM\b.*|(patient\d+)_study\d+.*")
 # deid_png/<patient>/<accession>/studies/… of ReXGradient.
 _REXGRADIENT = re.compile(r"(?:^|[/\\])([^/\\]+)[/\\]([^/\\]+)[/\\]studies[/\\]")
 
@@ -83,7 +90,7 @@ def known_id(value: Any) -> Any:
 
 
 def whose(fields: Mapping[str, Any], images: Sequence[Any] = ()) -> tuple[Any, Any]:
-    """The patient and the study of a record: from its fields, else from its first image's path.
+    """The patient and the study of a record: from its fields, its first image's path, or its id.
 
     Every reader and every record finds them here, so that a bootstrap resamples patients wherever
     the data tells them.
@@ -100,7 +107,23 @@ def whose(fields: Mapping[str, Any], images: Sequence[Any] = ()) -> tuple[Any, A
         from_path = _of_path(_first_path(fields, images))
         subject = from_path[0] if subject is None else subject
         study = from_path[1] if study is None else study
+    if subject is None:
+        for key in (fields.get(name) for name in KEY_FIELDS):
+            subject, own = of_key(key)
+            if subject is not None:
+                return subject, own if study is None else study
     return subject, study
+
+
+def of_key(key: Any) -> tuple[str | None, str | None]:
+    """The patient and the study that an id is made of, in the forms of the known corpora."""
+    if not isinstance(key, str):
+        return None, None
+    if found := _MIMIC_IDS.search(key):
+        return found[1], found[2]
+    if found := _IN_KEY.fullmatch(key.strip()):
+        return found[1] or found[2], key.strip()
+    return None, None
 
 
 def _first(fields: Mapping[str, Any], names: Sequence[str]) -> Any:
@@ -120,9 +143,11 @@ def _bare(name: Any) -> str:
 
 def _first_path(fields: Mapping[str, Any], images: Sequence[Any]) -> str:
     """The first image's path; of a row without images, what a column holds that is called so."""
-    paths = [one for one in images if isinstance(one, str)]
-    paths += [one for name in PATH_FIELDS if isinstance(one := fields.get(name), str)]
-    return next(iter(paths), "")
+    for one in (images, *(fields.get(name) for name in PATH_FIELDS)):
+        several = one if isinstance(one, list | tuple) else [one]
+        if found := next((path for path in several if isinstance(path, str)), ""):
+            return found
+    return ""
 
 
 def _of_path(path: str) -> tuple[str | None, str | None]:

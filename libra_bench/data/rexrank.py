@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from libra_bench.core.ids import known_id, whose
+from libra_bench.core.ids import known_id, of_key, whose
 
 # MIMIC-CXR's files name images from the root of its `files/`: `/p10/p10000032/s50414267/….jpg`.
 _FROM_FILES = re.compile(r"/p\d\d/")
-# CXR3030_IM-1405 is the patient CXR3030 of Open-i, patient64620_study1 that of CheXpert Plus.
-_PATIENT_IN_KEY = re.compile(r"([^_]+)_.+")
 
 
 def identity(key: str, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -24,8 +22,8 @@ def identity(key: str, row: Mapping[str, Any]) -> tuple[str | None, str | None]:
     several = row.get("image_path")
     paths += several if isinstance(several, list) else [several]
     subject, study = whose(row, [one for one in paths if isinstance(one, str)])
-    if subject is None and (found := _PATIENT_IN_KEY.fullmatch(key)):
-        subject = found[1]
+    if subject is None:
+        subject, _ = of_key(key)
     return subject, known_id(key) or study
 
 

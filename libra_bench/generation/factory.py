@@ -86,7 +86,7 @@ class SystemSettings:
         """Refuse options by which the answers would seem to be made and are not.
 
         How to decode, on which device, how many at a time and where images lie may be told to
-        any system, so that one command line serves a whole table; who decodes nothing says so.
+        any system, so that one command line serves a whole table.
         """
         parts: dict[str, object] = {
             "--model-base": self.model_base,
@@ -104,10 +104,17 @@ class SystemSettings:
             who, kind, refused = self.model, "no retrieval from reports", corpus
         if given := [name for name, value in refused.items() if value is not None]:
             raise InputError(f"{' and '.join(given)}: {who} is {kind} and takes no such option")
+
+    def tell_what_changes_nothing(self) -> None:
+        """Warn of decoding that was chosen for who decodes nothing."""
+        if self.predictions is None and not self.is_baseline:
+            return
         chosen = [name for name, value in self.overrides.items() if value is not None]
         chosen = (["protocol"] if self.protocol else []) + chosen
-        if chosen and kind != "no retrieval from reports":
-            told = f"{who} decodes nothing: {', '.join(chosen)} change nothing"
+        if chosen:
+            who = self.model if self.predictions is None else str(self.predictions)
+            verb = "changes" if len(chosen) == 1 else "change"
+            told = f"{who} decodes nothing: {', '.join(chosen)} {verb} nothing"
             warnings.warn(told, Notice, stacklevel=3)
 
     def for_baseline(self, name: str) -> SystemSettings:
@@ -162,6 +169,7 @@ def create_system(settings: SystemSettings, cohort: Cohort) -> System:
         InputError: an unknown name, settings that do not fit, weights that are not there.
     """
     settings.check()
+    settings.tell_what_changes_nothing()
     if settings.predictions is not None:
         alone = not settings.references_apart
         return ForeignSystem.load(settings.predictions, settings.columns, alone=alone)

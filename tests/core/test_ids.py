@@ -91,6 +91,16 @@ def test_records_take_what_people_write() -> None:
         ({"SUBJECT_ID": "", "image_path": "p10/p10000032/s50414267/a.jpg"}, "10000032", "50414267"),
         ({"path": "train/patient2/study5/view1.jpg"}, "patient2", "patient2_study5"),
         ({"patient": "45 year old man"}, None, None),
+        ({"image_path": ["p10/p10000032/s50414267/a.jpg", "b.jpg"]}, "10000032", "50414267"),
+        ({"images": ["train/patient2/study5/view1.jpg"]}, "patient2", "patient2_study5"),
+        ({"image_path": [None], "path": "p10/p10000032/s5/a.jpg"}, "10000032", "5"),
+        ({"question_id": "p10000032_s50414267"}, "10000032", "50414267"),
+        ({"id": "patient64620_study1"}, "patient64620", "patient64620_study1"),
+        ({"uid": "CXR3030_IM-1405-1001"}, "CXR3030", "CXR3030_IM-1405-1001"),
+        ({"id": "patient64620_study1", "subject_id": 7}, "7", None),
+        # What stands before a `_` of any other id is the same for all of them.
+        ({"id": "study_1"}, None, None),
+        ({"question_id": "test_10000032"}, None, None),
     ],
 )
 def test_patient_and_study_in_other_fields(

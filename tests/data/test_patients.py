@@ -46,6 +46,7 @@ def test_evaluation_and_training_files(tmp_path: Path) -> None:
         ),
         ("CXR3030_IM-1405", {}, ("CXR3030", "CXR3030_IM-1405")),
         ("50414267", {}, (None, "50414267")),
+        ("study_7", {}, (None, "study_7")),
     ],
 )
 def test_rexrank(
@@ -118,6 +119,29 @@ def test_openi_keeps_all_texts_and_refuses_two_of_one_uid(tmp_path: Path) -> Non
         load(f"openi:{tmp_path}")
 
 
+def test_openi_leaves_what_macos_writes_beside_reports(tmp_path: Path) -> None:
+    (tmp_path / "1.xml").write_text(
+        '<r><uId id="CXR1"/><AbstractText Label="FINDINGS">x</AbstractText></r>'
+    )
+    (tmp_path / "._1.xml").write_bytes(b"\0\5\x16\7Mac OS X")
+    assert identities(f"openi:{tmp_path}") == [("CXR1", "CXR1")]
+
+
+@pytest.mark.parametrize(
+    ("asked", "ids"),
+    [("validate", ["a", "b", "d"]), ("val", ["a", "b", "d"]), ("test", ["c", "d"])],
+)
+def test_examples_of_a_split_by_any_of_its_names(
+    tmp_path: Path, asked: str, ids: list[str]
+) -> None:
+    words = {"a": "val", "b": "validate", "c": "TEST", "d": None}
+    rows = [{"question_id": one, "text": "q", "split": word} for one, word in words.items()]
+    (tmp_path / "e.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chosen = load(f"jsonl:{tmp_path / 'e.jsonl'}", split=asked).examples
+    assert [one.question_id for one in chosen] == ids
+    assert {one.split for one in chosen} == {"test" if asked == "test" else "validate", None}
+
+
 def test_physionets_tables_with_ids_as_floats(tmp_path: Path) -> None:
     path = tmp_path / "metadata.csv"
     path.write_text(
@@ -186,6 +210,17 @@ def test_whole_reports_where_the_corpus_has_both() -> None:
         told = [f"{name.capitalize()}: {one.extra(name)}" for name in ("findings", "impression")]
         assert one.reference == (told[1] if one in alone else " ".join(told))
         assert "description of the findings and impression in" in one.text
+
+
+def test_whole_reports_in_the_words_of_a_site(tmp_path: Path) -> None:
+    study = {"section_findings": "x", "section_impression": "y", "key_image_path": "a.png"}
+    own = {**study, "report": "FINDINGS: x IMPRESSION: y"}
+    (tmp_path / "x.json").write_text(json.dumps({"1": own}))
+    (one,) = load(f"rexrank:{tmp_path / 'x.json'}", section="report").examples
+    assert one.reference == own["report"]
+    (tmp_path / "x.json").write_text(json.dumps({"1": {**own, "section_impression": None}}))
+    with pytest.raises(InputError, match="has no impressions"):
+        load(f"rexrank:{tmp_path / 'x.json'}", section="report")
 
 
 def test_whole_reports_where_it_has_not(tmp_path: Path) -> None:

@@ -332,3 +332,44 @@ def test_a_rexrank_file_of_studies_predicts_nothing(tmp_path: Path, alone: bool)
     (tmp_path / "r.json").write_text(json.dumps({"1": study, "2": study}))
     with pytest.raises(InputError, match=r"study '1' .*`section_findings` is the study's own"):
         read_answers(tmp_path / "r.json", alone=alone)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '1\t"a b\ta\n2\tc\tc\n3\td"\td\n',
+        '1\t"a b\ta\n2\tc"\tc\n',
+        '1\ta\t"b\n2\tc\tc"\n',
+    ],
+)
+def test_a_mark_that_is_not_closed_swallows_no_rows_of_a_tsv(tmp_path: Path, rows: str) -> None:
+    file = tmp_path / "p.tsv"
+    file.write_text("id\tprediction\treference\n" + rows)
+    with pytest.raises(InputError, match=r"p\.tsv: row 2: rows stand in one cell"):
+        read_pairs(file)
+
+
+def test_cells_of_a_tsv_may_hold_lines_and_tabs(tmp_path: Path) -> None:
+    file = tmp_path / "p.tsv"
+    file.write_text('id\tprediction\treference\n1\t"a\nb"\t"a\tb\n"\n2\tc "d"\tc\n')
+    _, predictions = read_pairs(file)
+    assert [one.text for one in predictions] == ["a\nb", 'c "d"']
+    file.write_text('prediction\n"a\nb"\n')
+    assert [one.text for one in read_answers(file, alone=False).predictions] == ["a\nb"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("p.xlsx", b"PK\x03\x04xl/workbook.xml\n", "save its table as .csv"),
+        ("p.jsonl.gz", b"\x1f\x8b\x08\0", "packed by gzip; unpack it first"),
+        ("p.csv", "id,prediction,reference\n1,a,a\n".encode("utf-16"), "UTF-16 text"),
+        ("p.txt", "\ufeffa\n".encode("utf-16-be"), "UTF-16 text"),
+    ],
+)
+def test_files_that_hold_no_text_say_what_they_are(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_answers(tmp_path / name)

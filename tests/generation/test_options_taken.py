@@ -52,9 +52,30 @@ def test_one_command_line_serves_a_whole_table() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             replace(system, image_root=Path("x"), device="cpu", batch_size="2").check()
-            replace(system, overrides={"num_beams": None}).check()
-        with pytest.warns(Notice, match="decodes nothing: protocol, num_beams change nothing"):
+            replace(system, overrides={"num_beams": None}).tell_what_changes_nothing()
+            # Told once for a run, and not by each look at its settings.
             replace(system, protocol="greedy", overrides={"num_beams": 5}).check()
+        with pytest.warns(Notice, match="decodes nothing: protocol, num_beams change nothing"):
+            replace(
+                system, protocol="greedy", overrides={"num_beams": 5}
+            ).tell_what_changes_nothing()
+    model = SystemSettings("libra-tiny", protocol="greedy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.tell_what_changes_nothing()
+
+
+def test_idle_decoding_is_told_once_for_a_run(tmp_path: Path) -> None:
+    from libra_bench.data.corpora import load
+    from libra_bench.generation.factory import create_system
+
+    (tmp_path / "e.jsonl").write_text('{"question_id": 1, "text": "q", "reference": "x"}\n')
+    cohort = load(f"jsonl:{tmp_path / 'e.jsonl'}")
+    with pytest.warns(Notice) as told:
+        create_system(SystemSettings("normal-template", overrides={"num_beams": 5}), cohort)
+    assert [str(one.message) for one in told] == [
+        "normal-template decodes nothing: num_beams changes nothing"
+    ]
 
 
 def test_baselines_of_an_ablation_are_without_the_models_parts() -> None:
@@ -63,3 +84,30 @@ def test_baselines_of_an_ablation_are_without_the_models_parts() -> None:
         warnings.simplefilter("error")
         model.for_baseline("normal-template").check()
     assert model.for_baseline("normal-template").batch_size == "2"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"split": "train"}, "--split train"),
+        ({"prior_policy": "none"}, "--prior-policy none"),
+        ({"split": "train", "prior_policy": "none"}, "--split train and --prior-policy none"),
+    ],
+)
+def test_texts_alone_choose_neither_split_nor_prior(
+    tmp_path: Path, options: dict[str, str], told: str
+) -> None:
+    from libra_bench.pipeline import Settings, evaluate
+    from libra_bench.runs.scoring import ScoringSettings
+
+    file = tmp_path / "p.csv"
+    file.write_text("id,prediction,reference,split\n1,a,a,test\n2,b,b,train\n")
+    settings = Settings(
+        system=SystemSettings(predictions=file),
+        scoring=ScoringSettings(metrics=["bleu"], trials=2),
+        data="",
+        **options,
+    )
+    with pytest.raises(InputError, match=f"^{told}: only beside --data"):
+        evaluate(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

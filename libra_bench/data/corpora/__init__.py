@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from libra_bench.core.errors import InputError, cause_of
+from libra_bench.core.fields import REXRANK
 from libra_bench.core.files import listing
+from libra_bench.core.ids import is_missing
 from libra_bench.core.names import unknown_name
 from libra_bench.core.records import Example
 from libra_bench.data.cohort import Cohort
@@ -95,7 +97,7 @@ def load(
             one.model_copy(update={"image": one.image[:1], "prior_policy": WITHOUT_PRIOR})
             for one in cohort.examples
         ]
-    if section == REPORT and not any(IMPRESSION_LABEL in one.reference for one in cohort.examples):
+    if section == REPORT and not any(map(_has_impression, cohort.examples)):
         raise InputError(
             f"--section report: {kind} has no impressions; findings alone are --section findings"
         )
@@ -104,6 +106,13 @@ def load(
     cohort.spec = spec
     cohort.settings = {"section": section, **cohort.settings}
     return cohort
+
+
+def _has_impression(example: Example) -> bool:
+    """Whether a whole report has one; ReXrank's are written in the words of each site."""
+    own = (example.model_extra or {}).get(REXRANK)
+    told = isinstance(own, dict) and not is_missing(own.get("section_impression"))
+    return told or IMPRESSION_LABEL in example.reference
 
 
 def _without_splits(spec: str, split: str | None, cohort: Cohort) -> None:

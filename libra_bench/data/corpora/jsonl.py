@@ -23,6 +23,7 @@ from libra_bench.core.ids import is_missing
 from libra_bench.core.records import MOST_IMAGES, Example
 from libra_bench.data.cohort import Cohort
 from libra_bench.data.corpora import refuse_policy, refuse_report
+from libra_bench.data.corpora.gathering import our_split
 
 QUESTION, REFERENCE = "text", "reference"
 """Where an example holds its question, and the answer to compare with."""
@@ -62,7 +63,9 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
         examples = _training(file, parse_json(file, content, unique=True), notes)
     else:
         examples = _evaluation(file, content, notes)
-    chosen = [one for one in examples if split is None or one.split in (None, split)]
+    # `val` and `dev` are our `validate`, as in every other corpus.
+    examples = [one.model_copy(update={"split": our_split(one.split)}) for one in examples]
+    chosen = [one for one in examples if split is None or one.split in (None, our_split(split))]
     return Cohort(
         name=file.stem,
         spec=path,

@@ -67,11 +67,16 @@ def load(path: str, *, split: str | None, prior_policy: str | None, section: str
 
 
 def _files(place: Path) -> Iterator[tuple[str, bytes]]:
-    for name, where, content in files_of(place, lambda name: name.endswith(".xml")):
+    for name, where, content in files_of(place, _is_report):
         yield (
             (where if place.is_dir() else name),
             (content if isinstance(content, bytes) else content.read_bytes()),
         )
+
+
+def _is_report(name: str) -> bool:
+    """Whether a file is a report, and not what macOS writes beside one (`._1.xml`)."""
+    return name.endswith(".xml") and not Path(name).name.startswith("._")
 
 
 def _parse(name: str, content: bytes) -> dict[str, str]:

@@ -6,7 +6,6 @@ findings. The two images of an IU study are its two views, so the second is no p
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from libra_bench.data.reporting import FINDINGS
 
 IMAGES = "images"
 """The folder beside the file, where there is one."""
-# CXR2384_IM-0942 is the patient CXR2384 of Open-i.
-_OPENI = re.compile(r"(CXR\d+)_")
 
 
 def load(path: str, *, split: str | None, prior_policy: str | None, section: str) -> Cohort:
@@ -62,8 +59,6 @@ def _study(row: dict[str, Any], split: str) -> tuple[dict[str, str], dict[str, A
     if not isinstance(images, list) or not images:
         raise ValueError("image_path: a list of paths was expected")
     subject, study = whose(row, images)
-    if subject is None and (known := _OPENI.match(str(row.get("id")))):
-        subject, study = known[1], str(row["id"])
     return {FINDINGS: told(row.get("report"))}, {
         "question_id": row.get("id"),
         "image": images[:1],

@@ -35,6 +35,13 @@ from libra_bench.data.texts.tabular import DELIMITERS, Placed, csv_rows, parquet
 
 STDIN = "-"
 PARQUET = b"PAR1"
+OTHERS = {
+    b"PK\x03\x04": "a spreadsheet (.xlsx) or a zip archive; save its table as .csv in UTF-8",
+    b"\x1f\x8b": "packed by gzip; unpack it first",
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+}
+"""What files begin with that hold no text as it is read here, and what mends it."""
 KNOWN = frozenset({*IDS, *PREDICTIONS, *REFERENCES, *EITHER_PREDICTION})
 
 
@@ -99,6 +106,7 @@ def _piped(path: Path) -> bytes:
 def _fill(rows: Rows, role: str) -> None:
     content = read_bytes(rows.path) if rows.path.is_file() else _piped(rows.path)
     rows.sha256 = hashlib.sha256(content).hexdigest()
+    _refuse_packed(rows.path, content)
     suffix = rows.path.suffix.lower()
     if suffix == ".parquet" or content.startswith(PARQUET):
         rows.extend(parquet_rows(rows.path, content))
@@ -125,6 +133,17 @@ def _fill(rows: Rows, role: str) -> None:
         rows.extend(csv_rows(rows.path, content, delimiter))
     else:
         _lines(rows, text, role)
+
+
+def _refuse_packed(path: Path, content: bytes) -> None:
+    """Refuse what would be no text, or lines of other letters than were written.
+
+    Raises:
+        InputError: a spreadsheet, something packed, or text in UTF-16.
+    """
+    for start, what in OTHERS.items():
+        if content.startswith(start):
+            raise InputError(f"{path}: {what}")
 
 
 def _first_line_is_a_record(path: Path, text: str) -> bool:

@@ -66,7 +66,25 @@ def csv_rows(path: Path, content: bytes, delimiter: str) -> Placed:
         raise InputError(f"{path}: not a CSV table ({str(error).splitlines()[0]})") from None
     if faults:
         raise InputError(f"{path}: {listing(faults)}")
-    yield from _of_arrow(path, table, first=2)
+    for place, row in _of_arrow(path, table, first=2):
+        # Unquoted tables may have a text that begins with a mark; it would swallow the next rows.
+        if delimiter == "\t" and any(_holds_rows(row, column) for column in range(len(row))):
+            raise InputError(
+                f"{path}: {place}: rows stand in one cell; is a quotation mark not closed?"
+            )
+        yield place, row
+
+
+def _holds_rows(row: dict[str, Any], column: int) -> bool:
+    """Whether a cell's lines have the tabs that the rest of its row, whole rows and the beginning
+    of another have."""
+    cells = list(row.values())
+    cell = cells[column]
+    if not isinstance(cell, str) or "\n" not in cell:
+        return False
+    tabs = [line.count("\t") for line in cell.split("\n")]
+    last = len(cells) - 1
+    return last > 0 and tabs == [last - column, *[last] * (len(tabs) - 2), column]
 
 
 def parquet_rows(path: Path, content: bytes) -> Placed:

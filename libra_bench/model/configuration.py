@@ -35,6 +35,9 @@ LANGUAGE_MODELS = {
     maira.MODEL_TYPE: "llama",
 }
 
+NAMES_OF_FILES = ("mm_vision_tower", "mm_vision_tower_config", "mm_vision_tower_checkpoint")
+"""Fields that name a tower or its files; each is text, or not said."""
+
 WHAT_IS_READ = "models are read in the layout of X-iZhang/Libra, and microsoft/maira-2 in its own"
 
 
@@ -123,7 +126,13 @@ def parse_config(raw: Any, where: str) -> LibraConfig:
             raise InputError(f"{where}: a field cannot be used ({one_line(error)})") from None
     if not isinstance(kind, str) or kind not in LANGUAGE_MODELS:
         raise InputError(f"{where}: {unknown_name('model type', str(kind), LANGUAGE_MODELS)}")
-    missing = [name for name in ("mm_vision_tower", "mm_hidden_size") if raw.get(name) is None]
+    wrong = [name for name in NAMES_OF_FILES if not isinstance(raw.get(name), str | None)]
+    if wrong:
+        raise InputError(f"{where}: {wrong[0]} is {raw[wrong[0]]!r}, a name was expected")
+    # The published code takes an empty name for none.
+    missing = [
+        name for name in ("mm_vision_tower", "mm_hidden_size") if raw.get(name) in (None, "")
+    ]
     if missing:
         raise InputError(
             f"{where}: no {' and no '.join(missing)}; not a vision-language checkpoint"

@@ -220,7 +220,8 @@ def _conversation(
         InputError: an unknown mode, or one for MAIRA-2's own form, which brings its own.
     """
     if not config.is_own_form:
-        return conversation(asked or (like.conv_mode if like else None) or DEFAULT_CONVERSATION)
+        usual = (like.conv_mode if like else None) or DEFAULT_CONVERSATION
+        return conversation(usual if asked is None else asked)
     if training:
         raise InputError(f"{folder}: MAIRA-2's own form is not trained here; Libra's form of it is")
     if asked not in (None, maira.CONVERSATION):

@@ -112,7 +112,7 @@ def _from_parts(
     model = with_fresh_connector(config, read_folder(folder), place, folder).float()
     tokenizer = load_tokenizer(folder, config.model_type, training=True)
     fit_vocabulary(model, tokenizer, 0, folder, cut=False)
-    chosen = conversation(conv_mode or DEFAULT_CONVERSATION)
+    chosen = conversation(DEFAULT_CONVERSATION if conv_mode is None else conv_mode)
     loaded = LoadedModel(
         model=model,
         tokenizer=tokenizer,

@@ -39,8 +39,19 @@ def test_gemmas_activation_is_taken_at_its_word() -> None:
 def test_what_is_no_vision_language_checkpoint() -> None:
     with pytest.raises(InputError, match="no mm_vision_tower and no mm_hidden_size"):
         parse_config({"model_type": "libra"}, "config.json")
+    with pytest.raises(InputError, match="no mm_vision_tower;"):
+        parse_config({"model_type": "libra", **VISION, "mm_vision_tower": ""}, "config.json")
     with pytest.raises(InputError, match="model type 'bert'"):
         parse_config({"model_type": "bert", **VISION}, str(Path("config.json")))
+
+
+@pytest.mark.parametrize(
+    "name", ["mm_vision_tower", "mm_vision_tower_config", "mm_vision_tower_checkpoint"]
+)
+@pytest.mark.parametrize("value", [5, ["a"]])
+def test_a_tower_is_named_by_text(name: str, value: object) -> None:
+    with pytest.raises(InputError, match=rf"config\.json: {name} is .*, a name was expected"):
+        parse_config({"model_type": "libra", **VISION, name: value}, "config.json")
 
 
 @pytest.mark.parametrize("kind", ["llava", "llava_next"])

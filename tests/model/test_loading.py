@@ -357,3 +357,5 @@ def test_rows_beyond_the_tokenizer_are_cut_and_missing_ones_are_the_mean(tiny: P
 def test_a_template_that_the_model_does_not_have_is_refused(tiny: Path) -> None:
     with pytest.raises(InputError, match=r"'qwen' does not fit .* no <\|im_start\|>"):
         load_model(tiny, conv_mode="qwen")
+    with pytest.raises(InputError, match="unknown conversation mode ''"):
+        load_model(tiny, conv_mode="")

@@ -6,8 +6,9 @@ import warnings
 from pathlib import Path
 
 from libra_bench.core.errors import InputError, MissingResourceError, Notice
+from libra_bench.core.files import read_json
 from libra_bench.hub import lookup
-from libra_bench.model import open_clip, zoo
+from libra_bench.model import maira, open_clip, zoo
 from libra_bench.model.configuration import LibraConfig, read_config
 from libra_bench.model.lora import adapter_file
 
@@ -118,7 +119,7 @@ def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path
             option = "--vision-tower" if base is None else "--model-base"
             raise InputError(f"{folder}: {option} has no meaning for MAIRA-2's own form")
         return folder
-    if base is not None and read_config(base).is_own_form:
+    if base is not None and _is_own_form(base):
         raise InputError(f"{base}: MAIRA-2's own form, on which nothing can be put")
     if given is not None:
         if place := _tower_in(given, config):
@@ -149,6 +150,12 @@ def find_tower(config: LibraConfig, folder: Path, base: Path | None, given: Path
             "download the whole repository, or name their folder by --vision-tower",
         )
     raise _missing_tower(page)
+
+
+def _is_own_form(base: Path) -> bool:
+    """Whether a base, which may be a plain language model, has MAIRA-2's own layout."""
+    raw = read_json(base / "config.json")
+    return isinstance(raw, dict) and maira.is_own_form(raw)
 
 
 def _missing_tower(page: str, entry: zoo.ZooEntry | None = None) -> MissingResourceError:

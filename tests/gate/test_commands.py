@@ -275,7 +275,7 @@ def test_outputs_that_cannot_be_are_refused_first(runs: dict[str, Path], tmp_pat
     kept = Path("b.json").read_bytes()
     check = ("check", "--run", runs["before"], "--baseline", "b.json", *QUICK)
     for arguments, message in (
-        (("--junit", "b.json"), "this is what is checked"),
+        (("--junit", "b.json"), "an input of this command"),
         (("--markdown", tmp_path), "a file was expected"),
         (("--junit", "x", "--markdown", "x"), "are both to be x"),
     ):

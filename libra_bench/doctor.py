@@ -135,4 +135,6 @@ def _metrics() -> Iterator[Finding]:
             if gap is None:
                 yield Finding(label, True, "ready")
             else:
-                yield Finding(label, False, gap.what, gap.mend, gap.fetch)
+                # What fetching alone does not mend is the user's to do.
+                fetch = gap.fetch if gap.also is None else None
+                yield Finding(label, False, gap.what, gap.mend, fetch)

@@ -130,9 +130,12 @@ def warn_unscored(summary: dict[str, Any]) -> None:
     for name, gap in gaps.items():
         mend = "" if gap.get("fetch") else f". To mend it: {gap['mend']}"
         warn(f"{name} is not scored: {gap['reason']}{mend}")
-    names = list(dict.fromkeys(gap["fetch"] for gap in gaps.values() if gap.get("fetch")))
-    if names:
-        say(f"To mend {'these' if len(names) > 1 else 'it'}: libra-bench fetch {' '.join(names)}")
+    fetchable = [gap for gap in gaps.values() if gap.get("fetch")]
+    if fetchable:
+        also = dict.fromkeys(gap["also"] for gap in fetchable if gap.get("also"))
+        names = dict.fromkeys(gap["fetch"] for gap in fetchable)
+        steps = [*also, f"libra-bench fetch {' '.join(names)}"]
+        say(f"To mend {'these' if len(fetchable) > 1 else 'it'}: {'; '.join(steps)}")
 
 
 @contextmanager

@@ -30,21 +30,27 @@ class MissingResourceError(InputError):
         what: what is missing, as a sentence without its full stop.
         otherwise: the command or page that provides it; with `fetch`, another way.
         fetch: what `libra-bench fetch` brings it by.
+        also: what else must be done, which fetching does not do.
 
     Attributes:
         mend: all that there is to do, as one line.
     """
 
-    def __init__(self, what: str, otherwise: str, fetch: str | None = None) -> None:
+    def __init__(
+        self, what: str, otherwise: str, fetch: str | None = None, also: str | None = None
+    ) -> None:
         self.mend = otherwise if fetch is None else f"libra-bench fetch {fetch}, or {otherwise}"
+        if also is not None:
+            self.mend = f"{also}; and {self.mend}"
         super().__init__(f"{what}.\nTo mend it: {self.mend}")
         self.what = what
         self.otherwise = otherwise
         self.fetch = fetch
+        self.also = also
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str | None]]:
+    def __reduce__(self) -> tuple[type, tuple[str, str, str | None, str | None]]:
         # So that it passes between processes; what a subclass is made of is in its words.
-        return MissingResourceError, (self.what, self.otherwise, self.fetch)
+        return MissingResourceError, (self.what, self.otherwise, self.fetch, self.also)
 
 
 class StudyError(InputError):

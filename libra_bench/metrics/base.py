@@ -111,16 +111,15 @@ class Metric(ABC):
         found = self.missing()
         if not found:
             return None
-        what, otherwise = (
-            "; ".join(dict.fromkeys(parts))
-            for parts in zip(*((gap.what, gap.otherwise) for gap in found), strict=True)
-        )
+        what = "; ".join(dict.fromkeys(gap.what for gap in found))
+        other = "; ".join(dict.fromkeys(gap.otherwise for gap in found if not gap.fetch)) or None
         fetched = list(dict.fromkeys(gap.fetch for gap in found if gap.fetch))
         if not fetched:
-            return MissingResourceError(what, otherwise)
+            return MissingResourceError(what, str(other))
+        otherwise = "; ".join(dict.fromkeys(gap.otherwise for gap in found if gap.fetch))
         usual = {gap.fetch for gap in self.as_published().missing()}
         command = self.name if usual.issuperset(fetched) else " ".join(fetched)
-        return MissingResourceError(what, otherwise, command)
+        return MissingResourceError(what, otherwise, command, other)
 
     def as_published(self) -> Metric:
         """This metric with nothing set by a user."""

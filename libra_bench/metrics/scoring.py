@@ -101,6 +101,7 @@ def score_texts(
                 "reason": gap.what,
                 "mend": gap.mend,
                 "fetch": gap.fetch,
+                "also": gap.also,
             }
             continue
         scores.per_report[metric.name] = report

@@ -58,6 +58,7 @@ class NotScored(_Part):
     mend: str = ""
     titles: list[str] = Field(default_factory=list)
     fetch: str | None = None
+    also: str | None = None
 
 
 class Resampled(_Part):

@@ -75,6 +75,7 @@ def test_a_metric_without_its_resources_leaves_the_others_alone() -> None:
             "reason": "The corpus is away",
             "mend": "fetch it",
             "fetch": None,
+            "also": None,
         }
     }
     assert "bleu1" in scores.figures and "rouge_l" not in scores.figures
@@ -328,3 +329,19 @@ def test_a_baseline_of_another_form_is_not_comparable(beside: dict) -> None:
 def test_a_value_may_hold_any_character() -> None:
     parts = {"clean": "a|b:c", "model": "50%|x@y", "n": "3"}
     assert parts_of(signature_from(parts)) == parts
+
+
+def test_what_fetching_does_not_bring_is_told_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from libra_bench.core.errors import MissingResourceError
+    from libra_bench.metrics.rouge_l import RougeL
+
+    gaps = [
+        MissingResourceError("spaCy is away", "pip install spacy"),
+        MissingResourceError("a/b is away", "--metric-option x=DIR", "a/b"),
+    ]
+    monkeypatch.setattr(RougeL, "missing", lambda self: gaps)
+    gap = RougeL().gap()
+    assert gap is not None and (gap.fetch, gap.also) == ("rouge_l", "pip install spacy")
+    assert gap.mend == (
+        "pip install spacy; and libra-bench fetch rouge_l, or --metric-option x=DIR"
+    )

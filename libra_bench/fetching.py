@@ -74,16 +74,19 @@ def plan(wishes: Sequence[Wish]) -> list[Page]:
         InputError: a repository, revision or file that is not there.
         RunError: the hub does not answer.
     """
-    return [remote.read(one) for one in dict.fromkeys(s for w in wishes for s in w.sources)]
+    return [remote.read(one) for one in _sources(wishes)]
 
 
 def fetch(
-    again: Callable[[], list[Wish]], on_step: Callable[[str], None] = lambda step: None
+    again: Callable[[], list[Wish]],
+    known: Sequence[Page] = (),
+    on_step: Callable[[str], None] = lambda step: None,
 ) -> list[Page]:
     """Bring all that is wished for, and what that names in turn.
 
     Args:
         again: what is wished for, as this machine can tell when it is called.
+        known: what `plan` has read already.
 
     Returns:
         what was read of the hub, with the commits.
@@ -91,10 +94,12 @@ def fetch(
     Raises:
         InputError, RunError: as of `remote.fetch`; what was fetched is kept.
     """
+    read = {page.source: page for page in known}
     done: dict[Source, Page] = {}
     for _ in range(ROUNDS):
         wishes = again()
-        pages = [page for page in plan(wishes) if page.source not in done]
+        sources = [one for one in _sources(wishes) if one not in done]
+        pages = [read.get(one) or remote.read(one) for one in sources]
         corpora = list(dict.fromkeys(one for wished in wishes for one in wished.corpora))
         if not pages and not corpora:
             break
@@ -125,10 +130,19 @@ def row(page: Page) -> dict[str, Any]:
     }
 
 
-def _of_model(name: str, revision: str) -> Wish:
+def _sources(wishes: Sequence[Wish]) -> list[Source]:
+    return list(dict.fromkeys(source for wished in wishes for source in wished.sources))
+
+
+def _at(name: str, revision: str) -> str:
+    """A name with its revision, which may stand in it already."""
     if revision and "@" in name:
         raise InputError(f"{name}: a revision in the name and by --revision")
-    entry = zoo.find(f"{name}@{revision}" if revision else name)
+    return f"{name}@{revision}" if revision else name
+
+
+def _of_model(name: str, revision: str) -> Wish:
+    entry = zoo.find(_at(name, revision))
     if entry.hub_id is None:
         raise InputError(f"{entry.name} needs nothing that could be fetched")
     with lookup.asked() as sources:
@@ -137,13 +151,9 @@ def _of_model(name: str, revision: str) -> Wish:
 
 
 def _of_repository(name: str, revision: str) -> Wish:
-    plain, _, named = name.partition("@")
-    if revision and named:
-        raise InputError(f"{name}: a revision in the name and by --revision")
+    plain, _, revision = _at(name, revision).partition("@")
     owner, repository, *path = plain.split("/", 2)
-    revision = revision or named
-    page = f"{owner}/{repository}@{revision}" if revision else f"{owner}/{repository}"
-    return Wish(name, (Source(page, tuple(path)),))
+    return Wish(name, (Source(_at(f"{owner}/{repository}", revision), tuple(path)),))
 
 
 def _of_metrics(name: str, profile: str | None, options: Options) -> list[Wish]:

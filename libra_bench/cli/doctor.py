@@ -5,15 +5,11 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import typer
 
 from libra_bench.cli import options
 from libra_bench.cli.console import print_json, show
-
-if TYPE_CHECKING:
-    pass
 
 NAME = 24
 """Columns of the names."""

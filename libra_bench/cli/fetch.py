@@ -57,7 +57,7 @@ def fetch(
     if not json:
         _show(pages, corpora)
     if not dry_run:
-        pages = fetching.fetch(wishes, on_step=say) or pages
+        pages = fetching.fetch(wishes, pages, on_step=say) or pages
         say("all of it is on this machine")
     if json:
         print_json(

@@ -1,29 +1,16 @@
 """FLOPs and bytes of a shape that is small enough to count on paper, exactly."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from libra_bench.perf import count, count_training
 from libra_bench.perf.count import Cost
-from libra_bench.perf.shape import ModelShape
 
-# 28 / 14 = 2, so 4 patches and 5 positions in the tower, of which 4 reach the prompt.
-# An image's patch has 3 * 14 * 14 = 588 numbers. Own width 4 * 3 = 12, shared 2 * 3 = 6.
-SMALL = ModelShape(
-    tower_width=6,
-    tower_layers=4,
-    tower_heads=2,
-    tower_mlp=10,
-    image=28,
-    patch=14,
-    connector_layers=4,
-    hidden=8,
-    intermediate=12,
-    layers=3,
-    heads=4,
-    key_value_heads=2,
-    head_width=3,
-    vocabulary=20,
-)
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from small_shape import SMALL
+
 # A tower block: 4 * 36 + 2 * 6 * 10 = 264; the tower: 4 * 264 + 588 * 6 = 4,584 weights.
 TOWER = 9_168
 """Bytes: 2 * 4,584."""

@@ -1,6 +1,8 @@
 """Hours, dollars, memory and energy worked out on paper."""
 
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,27 +13,13 @@ from libra_bench.perf.hardware import Price, find_gpu
 from libra_bench.perf.plan import Job, Plan, plan
 from libra_bench.perf.projection import Utilisation, Workload
 from libra_bench.perf.record import Record
-from libra_bench.perf.shape import ModelShape, named
+from libra_bench.perf.shape import named
 from libra_bench.perf.timing import Repetitions
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from small_shape import SMALL
+
 LIBRA = named("libra-7b")
-# As in test_count_by_hand.
-SMALL = ModelShape(
-    tower_width=6,
-    tower_layers=4,
-    tower_heads=2,
-    tower_mlp=10,
-    image=28,
-    patch=14,
-    connector_layers=4,
-    hidden=8,
-    intermediate=12,
-    layers=3,
-    heads=4,
-    key_value_heads=2,
-    head_width=3,
-    vocabulary=20,
-)
 # So little arithmetic that bytes do not count where there are operations; bytes at their peak.
 USE = Utilisation(arithmetic=1e-6, bandwidth=1.0, host_seconds_per_layer=0.0)
 FLOPS = 154.8e12 * 1e-6
